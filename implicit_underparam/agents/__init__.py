@@ -1,0 +1,1 @@
+"""Agents: hyperparameters, initialisation, loss and policy, one file each."""

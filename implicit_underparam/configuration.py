@@ -1,0 +1,153 @@
+"""Finds and parses gin files, and says in one line what is wrong in them."""
+
+from collections.abc import Iterator, Sequence
+import contextlib
+import difflib
+import importlib.util  # gin's `include` needs it to have been imported.
+import inspect
+import pathlib
+import re
+
+import gin
+
+from implicit_underparam import errors
+
+assert importlib.util
+
+_PACKAGE = pathlib.Path(__file__).resolve().parent
+_INSTALLED = _PACKAGE / 'gin_configs'
+_CHECKOUT = _PACKAGE.parent / 'gin_configs'
+
+
+def search_path() -> list[pathlib.Path]:
+  """Folders against which a configuration's path is tried, in this order."""
+  shipped = [x for x in (_CHECKOUT, _INSTALLED) if x.is_dir()]
+  return [
+      pathlib.Path.cwd(),
+      *(folder.parent for folder in shipped),
+      *shipped,
+  ]
+
+
+def find(path: str) -> pathlib.Path:
+  """The configuration file that a path names, from anywhere.
+
+  Args:
+    path: absolute, or relative to a folder of `search_path`: both
+      'gin_configs/gridworld/offline_fqi.gin' and 'gridworld/offline_fqi.gin'
+      are found in a checkout, in the working directory and in an installed
+      package.
+
+  Returns:
+    The file.
+
+  Raises:
+    UserError: if there is none; names the nearest.
+  """
+  for folder in search_path():
+    candidate = folder / path
+    if candidate.is_file():
+      return candidate
+  near = difflib.get_close_matches(path, _known(), 1, cutoff=0.4)
+  hint = f'; did you mean {near[0]}?' if near else ''
+  raise errors.UserError(f'--gin_files: there is no file {path}{hint}')
+
+
+def parse(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
+  """Parses files, then bindings, in order; later ones win.
+
+  Args:
+    gin_files: paths, see `find`.
+    gin_bindings: statements in gin's language.
+
+  Raises:
+    UserError: for a missing file, an unknown name, a syntax error.
+  """
+  for folder in search_path():
+    gin.add_config_file_search_path(str(folder))
+  files = [find(path) for path in gin_files]
+  for file in files:
+    with readable_errors(str(file)):
+      gin.parse_config_file(str(file))
+  for binding in gin_bindings:
+    with readable_errors(f'--gin_bindings={binding!r}'):
+      gin.parse_config(binding)
+  with readable_errors():
+    gin.finalize()
+
+
+@contextlib.contextmanager
+def readable_errors(where: str = '') -> Iterator[None]:
+  """Turns what gin raises into a UserError of one line.
+
+  Args:
+    where: the file or binding that is being parsed.
+
+  Yields:
+    Nothing.
+
+  Raises:
+    UserError: in the place of gin's errors.
+  """
+  try:
+    yield
+  except errors.UserError as error:
+    # gin appends where the call was configured, on further lines.
+    raise errors.UserError(_first_line(error)) from error
+  except (
+      ValueError,
+      TypeError,
+      RuntimeError,
+      SyntaxError,
+      AttributeError,
+      OSError,
+      ImportError,
+  ) as error:
+    prefix = f'{where}: ' if where else ''
+    text = _location(error) + _first_line(error)
+    raise errors.UserError(prefix + text + _hint(text)) from error
+
+
+def _known() -> list[str]:
+  shipped = [x for x in (_CHECKOUT, _INSTALLED) if x.is_dir()]
+  return [
+      str(path.relative_to(folder.parent))
+      for folder in shipped[:1]
+      for path in sorted(folder.rglob('*.gin'))
+  ]
+
+
+def _first_line(error: BaseException) -> str:
+  return str(error).strip().split('\n')[0].rstrip(': ')
+
+
+def _location(error: BaseException) -> str:
+  """The line number that gin puts on a line of its own."""
+  match = re.search(r'In file "([^"]*)", line (\d+)', str(error))
+  return f'{match[1]}, line {match[2]}: ' if match else ''
+
+
+def _hint(text: str) -> str:
+  """A near name for the one that gin does not know."""
+  unknown = re.search(r"No configurable matching '?(?:reference '@)?([\w./]+)",
+                      text)
+  if unknown:
+    # gin offers no public list of what is registered.
+    names = {x.split('.')[-1] for x in gin.config._REGISTRY}
+    return _did_you_mean(unknown[1].split('.')[-1], sorted(names))
+  parameter = re.search(
+      r"Configurable '(.*)' doesn't have a parameter named '(.*)'", text
+  )
+  if parameter:
+    names = list(inspect.signature(gin.get_configurable(parameter[1])).parameters)
+    return _did_you_mean(parameter[2], names)
+  if 'Required bindings' in text:
+    return '; include a base configuration, or bind it'
+  return ''
+
+
+def _did_you_mean(name: str, names: Sequence[str]) -> str:
+  near = difflib.get_close_matches(name, names, 1)
+  if near:
+    return f' (did you mean {near[0]!r}?)'
+  return f'; there are: {", ".join(names[:20])}' if len(names) <= 20 else ''

@@ -1,0 +1,421 @@
+"""Data of a tabular MDP: a ring of sampled transitions, or every pair.
+
+Both kinds of data live on the device, are pure, and answer the same
+questions, so that a target rule (agents/fqi.py) need not know which it labels.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import NamedTuple
+
+import gin
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from implicit_underparam import errors
+from implicit_underparam import types
+from implicit_underparam.data import sampling
+from implicit_underparam.envs import tabular
+
+
+class Transitions(NamedTuple):
+  """N sampled transitions; states are indices.
+
+  Attributes:
+    state: [N] int32.
+    action: [N] int32.
+    reward: [N] float32.
+    next_state: [N] int32.
+    monte_carlo_return: [N] float32, the discounted return of one rollout of
+      the behaviour policy that begins with this transition; zeros where the
+      data was collected without it.
+  """
+
+  state: types.Array
+  action: types.Array
+  reward: types.Array
+  next_state: types.Array
+  monte_carlo_return: types.Array
+
+  def backup(self, values: types.Array) -> types.Array:
+    """V(s') of values [S], at each sampled next state: [N]."""
+    return values[self.next_state]
+
+  def lookup(self, table: types.Array) -> types.Array:
+    """Entries (s, a) of a table [S, A]: [N]."""
+    return table[self.state, self.action]
+
+
+class AllPairs(NamedTuple):
+  """Every state-action pair with its exact expectation.
+
+  Attributes:
+    reward: [S, 1] float32.
+    transition_matrix: [S, A, S] float32.
+  """
+
+  reward: types.Array
+  transition_matrix: types.Array
+
+  def backup(self, values: types.Array) -> types.Array:
+    """sum_s' P(s' | s, a) V(s') of values [S]: [S, A]."""
+    return jnp.einsum('sat,t->sa', self.transition_matrix, values)
+
+  def lookup(self, table: types.Array) -> types.Array:
+    """The table [S, A] itself."""
+    return table
+
+
+class ReplayState(NamedTuple):
+  """A ring of transitions and their labels; C is its capacity.
+
+  Attributes:
+    transitions: [C] each.
+    target: [C] float32, the labels y_k.
+    added: [] int32, transitions ever added; the next goes to added mod C.
+    environment_steps: [] int32, steps taken since the run began; the
+      transitions that were there before it began do not count.
+  """
+
+  transitions: Transitions
+  target: types.Array
+  added: types.Array
+  environment_steps: types.Array
+
+
+Collector = Callable[
+    [tabular.TabularMDP, types.Array, int, types.Array], Transitions
+]
+"""(mdp, policy [S, A], number N, key) -> N transitions, returns at zero."""
+
+BehaviourPolicy = Callable[[tabular.TabularMDP], types.Array]
+"""mdp -> probabilities [S, A]."""
+
+
+@gin.register
+def uniform_policy(mdp: tabular.TabularMDP) -> types.Array:
+  """pi(a | s) = 1 / A: [S, A]."""
+  shape = (mdp.num_states, mdp.num_actions)
+  return jnp.full(shape, 1 / mdp.num_actions, jnp.float32)
+
+
+@gin.register
+def rollouts(
+    mdp: tabular.TabularMDP,
+    policy: types.Array,
+    num_transitions: int,
+    rng: types.Array,
+) -> Transitions:
+  """Whole episodes from the initial state, shuffled and cut to length.
+
+  Args:
+    mdp: gives the initial state and the length of an episode.
+    policy: [S, A] probabilities.
+    num_transitions: N; static.
+    rng: a key.
+
+  Returns:
+    N transitions.
+  """
+  num_episodes = -(-num_transitions // mdp.horizon)
+  start = jnp.full((num_episodes,), mdp.initial_state, jnp.int32)
+  rollout_rng, shuffle_rng = jax.random.split(rng)
+
+  def step(state: types.Array, key: types.Array) -> tuple:
+    transitions = _act(mdp, policy, state, key)
+    return transitions.next_state, transitions
+
+  keys = jax.random.split(rollout_rng, mdp.horizon)
+  _, episodes = jax.lax.scan(step, start, keys)
+  total = num_episodes * mdp.horizon
+  kept = jax.random.permutation(shuffle_rng, total)[:num_transitions]
+  return jax.tree.map(lambda x: x.reshape(total)[kept], episodes)
+
+
+@gin.register
+def uniform_pairs(
+    mdp: tabular.TabularMDP,
+    policy: types.Array,
+    num_transitions: int,
+    rng: types.Array,
+) -> Transitions:
+  """Pairs (s, a) uniform over the free cells and the actions.
+
+  The control for coverage: nothing about this data depends on a policy.
+
+  Args:
+    mdp: gives the states that can be reached.
+    policy: not used.
+    num_transitions: N; static.
+    rng: a key.
+
+  Returns:
+    N transitions.
+  """
+  del policy
+  state_rng, act_rng = jax.random.split(rng)
+  free = jnp.asarray(mdp.free_states, jnp.int32)
+  state = jax.random.choice(state_rng, free, (num_transitions,))
+  return _act(mdp, uniform_policy(mdp), state, act_rng)
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class TabularReplay:
+  """A first-in first-out ring of sampled transitions (section B.2).
+
+  Attributes:
+    environment: the MDP.
+    batch_size: B, transitions a gradient step, drawn with replacement.
+    capacity: C, transitions; the oldest are overwritten.
+    initial_transitions: collected before the first iteration; these alone
+      are a fixed data set if `transitions_per_iteration` is 0.
+    transitions_per_iteration: collected at the start of each iteration.
+    collector: how transitions are gathered, `rollouts` or `uniform_pairs`.
+    behaviour_policy: who gathers them; None is the agent's current policy,
+      the Boltzmann policy of Q_{k-1}.
+    monte_carlo_horizon: steps for which each transition is continued under
+      the behaviour policy for its Monte-Carlo return; 0 for none. The part
+      of the return that is cut off is at most discount^horizon / (1 - discount).
+    probe_size: transitions in the 'minibatch' probe (2048, section A).
+  """
+
+  environment: tabular.TabularMDP
+  batch_size: int = 128
+  capacity: int = 10_000
+  initial_transitions: int = 0
+  transitions_per_iteration: int = 128
+  collector: Collector = rollouts
+  behaviour_policy: BehaviourPolicy | None = None
+  monte_carlo_horizon: int = 0
+  probe_size: int = 2048
+
+  def __post_init__(self) -> None:
+    for name in ('batch_size', 'capacity', 'probe_size'):
+      _check_at_least(name, getattr(self, name), 1)
+    for name in ('initial_transitions', 'transitions_per_iteration'):
+      _check_at_least(name, getattr(self, name), 0)
+      if getattr(self, name) > self.capacity:
+        raise errors.UserError(
+            f'TabularReplay.{name} is {getattr(self, name)}, more than '
+            f'TabularReplay.capacity, {self.capacity}: raise the capacity'
+        )
+    if self.initial_transitions + self.transitions_per_iteration == 0:
+      raise errors.UserError(
+          'TabularReplay has no data: set TabularReplay.initial_transitions '
+          'or TabularReplay.transitions_per_iteration'
+      )
+    if self.monte_carlo_horizon and self.behaviour_policy is None:
+      raise errors.UserError(
+          'TabularReplay.monte_carlo_horizon needs a fixed policy: bind '
+          'TabularReplay.behaviour_policy, for example to @uniform_policy'
+      )
+
+  def init(self, rng: types.Array) -> ReplayState:
+    """The ring before the first iteration."""
+    integers = jnp.zeros((self.capacity,), jnp.int32)
+    floats = jnp.zeros((self.capacity,), jnp.float32)
+    empty = Transitions(integers, integers, floats, integers, floats)
+    state = ReplayState(empty, floats, jnp.int32(0), jnp.int32(0))
+    if self.initial_transitions == 0:
+      return state
+    # Before there is a network the agent's policy is the uniform one.
+    policy = uniform_policy(self.environment)
+    state = self._add(state, policy, self.initial_transitions, rng)
+    return state._replace(environment_steps=jnp.int32(0))
+
+  def collect(
+      self, state: ReplayState, policy: types.Array, rng: types.Array
+  ) -> ReplayState:
+    """Adds an iteration's transitions, gathered by `policy` [S, A]."""
+    if self.transitions_per_iteration == 0:
+      return state
+    return self._add(state, policy, self.transitions_per_iteration, rng)
+
+  def view(self, state: ReplayState) -> Transitions:
+    """What a target rule labels; rows not yet filled are zeros."""
+    return state.transitions
+
+  def label(self, state: ReplayState, targets: types.Array) -> ReplayState:
+    """Sets the labels y_k, [C]."""
+    return state._replace(target=targets)
+
+  def sample(self, state: ReplayState, rng: types.Array) -> types.Batch:
+    """B transitions, uniform with replacement."""
+    index = sampling.uniform_indices(
+        rng, self.batch_size, self._size(state)
+    )
+    observations = jnp.asarray(self.environment.observations)
+    return types.Batch(
+        state=observations[state.transitions.state[index]],
+        action=state.transitions.action[index],
+        target=state.target[index],
+    )
+
+  def probe_counts(self, state: ReplayState, rng: types.Array) -> types.Array:
+    """How often each state stands in `probe_size` samples: [S] float32."""
+    index = sampling.uniform_indices(
+        rng, self.probe_size, self._size(state)
+    )
+    states = state.transitions.state[index]
+    counts = jnp.zeros((self.environment.num_states,), jnp.float32)
+    return counts.at[states].add(1.0)
+
+  def environment_steps(self, state: ReplayState) -> types.Array:
+    """Steps of the environment taken since the run began."""
+    return state.environment_steps
+
+  def _size(self, state: ReplayState) -> types.Array:
+    return jnp.minimum(state.added, self.capacity)
+
+  def _add(
+      self,
+      state: ReplayState,
+      policy: types.Array,
+      num_transitions: int,
+      rng: types.Array,
+  ) -> ReplayState:
+    if self.behaviour_policy is not None:
+      policy = self.behaviour_policy(self.environment)
+    collect_rng, return_rng = jax.random.split(rng)
+    new = self.collector(
+        self.environment, policy, num_transitions, collect_rng
+    )
+    if self.monte_carlo_horizon:
+      returns = _monte_carlo_returns(
+          self.environment, policy, new, self.monte_carlo_horizon, return_rng
+      )
+      new = new._replace(monte_carlo_return=returns)
+    index = (state.added + jnp.arange(num_transitions)) % self.capacity
+    return state._replace(
+        transitions=jax.tree.map(
+            lambda ring, x: ring.at[index].set(x), state.transitions, new
+        ),
+        added=state.added + num_transitions,
+        environment_steps=state.environment_steps + num_transitions,
+    )
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class AllStates:
+  """Every state in every step, with exact expectations instead of samples.
+
+  Fitted Q-iteration then has no sampling error and full coverage: what is
+  left is the network and its optimisation. Wall cells are included, as in the
+  code of Fu et al. (2019).
+
+  Attributes:
+    environment: the MDP.
+  """
+
+  environment: tabular.TabularMDP
+
+  def init(self, rng: types.Array) -> types.Array:
+    """The labels, [S, A]."""
+    del rng
+    mdp = self.environment
+    return jnp.zeros((mdp.num_states, mdp.num_actions), jnp.float32)
+
+  def collect(
+      self, state: types.Array, policy: types.Array, rng: types.Array
+  ) -> types.Array:
+    """Nothing to collect."""
+    del policy, rng
+    return state
+
+  def view(self, state: types.Array) -> AllPairs:
+    """What a target rule labels."""
+    del state
+    return AllPairs(
+        reward=jnp.asarray(self.environment.rewards, jnp.float32)[:, None],
+        transition_matrix=jnp.asarray(
+            self.environment.transition_matrix, jnp.float32
+        ),
+    )
+
+  def label(self, state: types.Array, targets: types.Array) -> types.Array:
+    """Sets the labels y_k, [S, A]."""
+    return jnp.broadcast_to(targets, state.shape)
+
+  def sample(self, state: types.Array, rng: types.Array) -> types.Batch:
+    """All states, with a target for each action."""
+    del rng
+    observations = jnp.asarray(self.environment.observations)
+    return types.Batch(state=observations, target=state)
+
+  def probe_counts(self, state: types.Array, rng: types.Array) -> types.Array:
+    """Every state once: [S] float32."""
+    del state, rng
+    return jnp.ones((self.environment.num_states,), jnp.float32)
+
+  def environment_steps(self, state: types.Array) -> types.Array:
+    """None are ever taken."""
+    del state
+    return jnp.int32(0)
+
+
+def _act(
+    mdp: tabular.TabularMDP,
+    policy: types.Array,
+    state: types.Array,
+    rng: types.Array,
+) -> Transitions:
+  """One step of the policy [S, A] from each of the states [N]."""
+  action_rng, next_rng = jax.random.split(rng)
+  action = _draw(action_rng, policy[state])
+  states, probabilities = mdp.successors  # [K, S] and [A, K, S].
+  by_pair = jnp.asarray(probabilities.transpose(2, 0, 1), jnp.float32)
+  chosen = _draw(next_rng, by_pair[state, action])
+  reward = jnp.asarray(mdp.rewards, jnp.float32)[state]
+  return Transitions(
+      state=state,
+      action=action,
+      reward=reward,
+      next_state=jnp.asarray(states, jnp.int32)[chosen, state],
+      monte_carlo_return=jnp.zeros_like(reward),
+  )
+
+
+def _draw(rng: types.Array, probabilities: types.Array) -> types.Array:
+  """One index a row of probabilities [N, K], by inversion: [N] int32."""
+  cumulative = jnp.cumsum(probabilities, axis=1)
+  uniform = jax.random.uniform(rng, (probabilities.shape[0], 1))
+  # Scaled by the last sum, which rounding can leave below 1; an index past
+  # the last column of non-zero probability can then not come out.
+  below = uniform * cumulative[:, -1:] >= cumulative
+  return jnp.sum(below, axis=1, dtype=jnp.int32)
+
+
+def _monte_carlo_returns(
+    mdp: tabular.TabularMDP,
+    policy: types.Array,
+    transitions: Transitions,
+    horizon: int,
+    rng: types.Array,
+) -> types.Array:
+  """r + sum_{t=1..horizon} discount^t r_t along one rollout each: [N]."""
+
+  def step(carry: tuple, key: types.Array) -> tuple:
+    state, total, factor = carry
+    new = _act(mdp, policy, state, key)
+    total = total + factor * new.reward
+    return (new.next_state, total, factor * mdp.discount), None
+
+  carry = (
+      transitions.next_state,
+      transitions.reward,
+      jnp.float32(mdp.discount),
+  )
+  keys = jax.random.split(rng, horizon)
+  (_, total, _), _ = jax.lax.scan(step, carry, keys)
+  return total
+
+
+def _check_at_least(name: str, value: int, least: int) -> None:
+  if value < least or value != np.floor(value):
+    raise errors.UserError(
+        f'TabularReplay.{name} is {value}: give a whole number, at least '
+        f'{least}'
+    )

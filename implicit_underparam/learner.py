@@ -1,0 +1,226 @@
+"""The one gradient step, and the rules for the target network."""
+
+from collections.abc import Callable, Mapping
+import dataclasses
+
+import gin
+import jax
+import jax.numpy as jnp
+import optax
+
+from implicit_underparam import errors
+from implicit_underparam import types
+
+SampleFn = Callable[[types.Array], types.Batch]
+
+
+@gin.register
+def adam(
+    learning_rate: float = 1e-3,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> optax.GradientTransformation:
+  """Adam (Kingma & Ba, 2015), its learning rate kept in the state.
+
+  Args:
+    learning_rate: step size; a value of the state, so another one compiles
+      nothing.
+    b1: decay of the mean of the gradients.
+    b2: decay of the mean of their squares.
+    eps: added to the root of the latter.
+
+  Returns:
+    An optax transformation.
+  """
+  make = optax.inject_hyperparams(optax.adam, static_args=('b1', 'b2', 'eps'))
+  return make(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class Learner:
+  """Minimises mean_i w_i l_i + alpha L(Phi), a step at a time.
+
+  Attributes:
+    agent: gives parameters and unreduced losses.
+    optimizer: an optax transformation.
+    penalty: features [B, d] -> scalar, L above; None for none.
+    penalty_coefficient: alpha above.
+    target_update_period: gradient steps between target updates; None updates
+      the target at the end of every `fit`, as fitted Q-iteration does.
+    target_update_rate: 1 copies the parameters; less is Polyak averaging.
+  """
+
+  agent: types.Agent
+  optimizer: optax.GradientTransformation
+  penalty: types.Penalty | None = None
+  penalty_coefficient: float = 0.0
+  target_update_period: int | None = None
+  target_update_rate: float = 1.0
+
+  def __post_init__(self) -> None:
+    period, rate = self.target_update_period, self.target_update_rate
+    if period is not None and period < 1:
+      raise errors.UserError(
+          f'Learner.target_update_period is {period}: give a whole number of '
+          'gradient steps, at least 1, or None'
+      )
+    if not 0 < rate <= 1:
+      raise errors.UserError(
+          f'Learner.target_update_rate is {rate}: give a number above 0 and '
+          'at most 1 (1 copies the parameters)'
+      )
+    if self.penalty is None and self.penalty_coefficient != 0:
+      raise errors.UserError(
+          f'Learner.penalty_coefficient is {self.penalty_coefficient} but '
+          'there is no penalty: bind Learner.penalty, for example to '
+          '@singular_value_penalty'
+      )
+
+  def hyperparameters(self, gradient_steps: int) -> types.Hyperparameters:
+    """The numbers that `step` and `fit` take as traced arguments."""
+    return types.Hyperparameters(
+        gradient_steps=jnp.int32(gradient_steps),
+        penalty_coefficient=jnp.float32(self.penalty_coefficient),
+        target_update_period=jnp.int32(self.target_update_period or 0),
+        target_update_rate=jnp.float32(self.target_update_rate),
+    )
+
+  def init(self, rng: types.Array, state: types.Array) -> types.TrainState:
+    """Fresh parameters, the target equal to them."""
+    params = self.agent.init(rng, state)
+    # A copy: the two trees may not share buffers, since states are donated.
+    target_params = jax.tree.map(jnp.copy, params)
+    opt_state = self.optimizer.init(params)
+    return types.TrainState(params, target_params, opt_state, jnp.int32(0))
+
+  def reinitialize(
+      self, train: types.TrainState, rng: types.Array, state: types.Array
+  ) -> types.TrainState:
+    """Fresh parameters and optimiser; target and step count stay."""
+    fresh = self.init(rng, state)
+    return train._replace(params=fresh.params, opt_state=fresh.opt_state)
+
+  def step(
+      self,
+      train: types.TrainState,
+      batch: types.Batch,
+      rng: types.Array,
+      hyperparameters: types.Hyperparameters,
+  ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
+    """One gradient step and, where it is due, one target update.
+
+    Args:
+      train: the state before.
+      batch: transitions.
+      rng: for losses that draw random numbers.
+      hyperparameters: from `hyperparameters()`, or others.
+
+    Returns:
+      The state after and named scalars: loss (without the penalty), penalty
+      (without its coefficient; only where there is one), the agent's own.
+    """
+    gradient = jax.grad(self._objective, has_aux=True)
+    grads, metrics = gradient(
+        train.params, train.target_params, batch, rng, hyperparameters
+    )
+    updates, opt_state = self.optimizer.update(
+        grads, train.opt_state, train.params
+    )
+    params = optax.apply_updates(train.params, updates)
+    train = train._replace(
+        params=params,
+        opt_state=opt_state,
+        gradient_steps=train.gradient_steps + 1,
+    )
+    return self._periodic_target(train, hyperparameters), metrics
+
+  def fit(
+      self,
+      train: types.TrainState,
+      sample: SampleFn,
+      rng: types.Array,
+      hyperparameters: types.Hyperparameters,
+  ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
+    """`hyperparameters.gradient_steps` steps on freshly sampled batches.
+
+    Args:
+      train: the state before.
+      sample: a key -> a batch.
+      rng: a key; step i folds in 2i for the batch, 2i + 1 for the loss.
+      hyperparameters: from `hyperparameters()`, or others.
+
+    Returns:
+      The state after and the steps' scalars, averaged.
+    """
+
+    def one(
+        i: types.Array, train: types.TrainState
+    ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
+      # Two folds and no split: the key that a loss does not use costs nothing.
+      sample_rng = jax.random.fold_in(rng, 2 * i)
+      loss_rng = jax.random.fold_in(rng, 2 * i + 1)
+      return self.step(train, sample(sample_rng), loss_rng, hyperparameters)
+
+    def body(i: types.Array, carry: tuple) -> tuple:
+      train, totals = carry
+      train, metrics = one(i, train)
+      return train, jax.tree.map(jnp.add, totals, metrics)
+
+    shapes = jax.eval_shape(one, jnp.int32(0), train)[1]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    num_steps = hyperparameters.gradient_steps
+    train, totals = jax.lax.fori_loop(0, num_steps, body, (train, zeros))
+    means = jax.tree.map(lambda x: x / num_steps, totals)
+    if self.target_update_period is None:
+      train = self._update_target(train, hyperparameters.target_update_rate)
+    return train, means
+
+  def _objective(
+      self,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+      rng: types.Array,
+      hyperparameters: types.Hyperparameters,
+  ) -> tuple[types.Array, dict[str, types.Array]]:
+    output = self.agent.loss(params, target_params, batch, rng)
+    losses = output.losses
+    if batch.weight is not None:
+      losses = losses * batch.weight
+    loss = jnp.mean(losses)
+    metrics = {'loss': loss, **output.metrics}
+    if self.penalty is None:
+      return loss, metrics
+    penalty = self.penalty(output.features)
+    metrics['penalty'] = penalty
+    return loss + hyperparameters.penalty_coefficient * penalty, metrics
+
+  def _periodic_target(
+      self,
+      train: types.TrainState,
+      hyperparameters: types.Hyperparameters,
+  ) -> types.TrainState:
+    if self.target_update_period is None:
+      return train
+    updated = self._update_target(train, hyperparameters.target_update_rate)
+    return train._replace(
+        target_params=optax.periodic_update(
+            updated.target_params,
+            train.target_params,
+            train.gradient_steps,
+            hyperparameters.target_update_period,
+        )
+    )
+
+  def _update_target(
+      self, train: types.TrainState, rate: types.Array
+  ) -> types.TrainState:
+    if self.target_update_rate == 1:
+      return train._replace(target_params=train.params)
+    return train._replace(
+        target_params=optax.incremental_update(
+            train.params, train.target_params, rate
+        )
+    )

@@ -1,0 +1,87 @@
+"""Flags -> gin -> Runner; the only place that reads configuration files.
+
+  python -m implicit_underparam.train --base_dir=DIR \\
+      --gin_files=gin_configs/gridworld/offline_fqi.gin \\
+      --gin_bindings='Runner.num_iterations = 100'
+"""
+
+from collections.abc import Sequence
+import sys
+
+from absl import app
+from absl import flags
+import gin
+
+from implicit_underparam import configuration
+from implicit_underparam import errors
+
+_BASE_DIR = flags.DEFINE_string(
+    'base_dir', None, 'Folder of the run: made, or gone on with.'
+)
+_GIN_FILES = flags.DEFINE_multi_string(
+    'gin_files', [], 'Configuration file; repeat the flag for several.'
+)
+_GIN_BINDINGS = flags.DEFINE_multi_string(
+    'gin_bindings', [], "One binding, such as 'Runner.seeds = (0, 1)'; repeat."
+)
+
+
+def run(
+    base_dir: str, gin_files: Sequence[str], gin_bindings: Sequence[str]
+) -> None:
+  """Parses the configuration and runs it.
+
+  Args:
+    base_dir: the run's folder.
+    gin_files: paths, see `configuration.parse`.
+    gin_bindings: bindings, applied after the files.
+
+  Raises:
+    UserError: for anything that the user can mend.
+  """
+  # Imported late: --help and a misspelled flag need none of it.
+  from implicit_underparam import runner
+
+  configuration.parse(gin_files, gin_bindings)
+  with configuration.readable_errors():
+    configured = runner.Runner(base_dir)
+  result = configured.run()
+  print(_closing_line(result))
+
+
+def _closing_line(result: 'runner.RunResult') -> str:  # noqa: F821
+  if result.started_at >= result.num_iterations:
+    text = f'nothing to do: {result.num_iterations} iterations are there'
+  else:
+    text = f'finished {result.num_iterations} iterations'
+  if result.stopped_seeds:
+    stopped = ', '.join(str(x) for x in result.stopped_seeds)
+    text += f' (stopped before the end: seeds {stopped}, see run.json)'
+  return f'{text}; figure: {result.path / "summary.png"}'
+
+
+def main(argv: Sequence[str]) -> None:
+  """Runs, and shows a user's error as one line."""
+  try:
+    if len(argv) > 1:
+      raise errors.UserError(
+          f'{argv[1]!r} is not a flag: write --base_dir=DIR '
+          '--gin_files=FILE.gin'
+      )
+    if not _BASE_DIR.value:
+      raise errors.UserError('--base_dir is missing: name a folder for the run')
+    if not _GIN_FILES.value:
+      raise errors.UserError(
+          '--gin_files is missing: name a configuration, for example '
+          'gin_configs/gridworld/offline_fqi.gin'
+      )
+    run(_BASE_DIR.value, _GIN_FILES.value, _GIN_BINDINGS.value)
+  except errors.UserError as error:
+    sys.exit(f'error: {error}')
+  except KeyboardInterrupt:
+    print('interrupted: the same command goes on', file=sys.stderr)
+    sys.exit(130)
+
+
+if __name__ == '__main__':
+  app.run(main)

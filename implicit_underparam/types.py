@@ -1,0 +1,175 @@
+"""What the parts of the package hand to each other.
+
+Arrays are written with their shapes: B transitions in a batch, A actions, d
+features, S states, N rows of a probe. One seed is the unit everywhere; the
+runner adds a leading seed axis with `jax.vmap`.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Params = Any  # A pytree of arrays.
+
+
+class NetworkOutput(NamedTuple):
+  """What every value network returns.
+
+  Attributes:
+    q_values: [B, A].
+    features: [B, d], the output of the penultimate layer (the paper's Phi).
+  """
+
+  q_values: Array
+  features: Array
+
+
+class Batch(NamedTuple):
+  """Transitions for one gradient step; a field that is not used is None.
+
+  Attributes:
+    state: [B, ...].
+    action: [B] int32.
+    reward: [B], the sum over `update_horizon` steps.
+    next_state: [B, ...].
+    is_terminal: [B], 1 where no bootstrapping may happen.
+    target: [B], or [B, A] for all actions at once; regression targets where
+      the data holds them (fitted Q-iteration, Monte-Carlo returns).
+    weight: [B] importance weights; None means ones.
+  """
+
+  state: Array
+  action: Array | None = None
+  reward: Array | None = None
+  next_state: Array | None = None
+  is_terminal: Array | None = None
+  target: Array | None = None
+  weight: Array | None = None
+
+
+class LossOutput(NamedTuple):
+  """What an agent's loss returns, before any reduction.
+
+  Attributes:
+    losses: [B], one loss a transition.
+    features: [B, d], handed to the penalty.
+    metrics: named scalars, averaged over the gradient steps of an iteration.
+  """
+
+  losses: Array
+  features: Array
+  metrics: Mapping[str, Array]
+
+
+class TrainState(NamedTuple):
+  """What a gradient step changes.
+
+  Attributes:
+    params: the online network's parameters.
+    target_params: those of Q_{k-1}, the target network.
+    opt_state: the optimiser's state; its learning rate is in here.
+    gradient_steps: [] int32, steps taken since the start of the run.
+  """
+
+  params: Params
+  target_params: Params
+  opt_state: Any
+  gradient_steps: Array
+
+
+class Hyperparameters(NamedTuple):
+  """Numbers that a sweep varies; traced, so a new value compiles nothing.
+
+  The learning rate is traced too: it is part of `TrainState.opt_state`.
+
+  Attributes:
+    gradient_steps: gradient steps an iteration (the paper's T, or n).
+    penalty_coefficient: the paper's alpha.
+    target_update_period: gradient steps between target updates.
+    target_update_rate: 1 copies the parameters, less is Polyak averaging.
+  """
+
+  gradient_steps: Any
+  penalty_coefficient: Any
+  target_update_period: Any
+  target_update_rate: Any
+
+
+class Probe(NamedTuple):
+  """A set of states on which the network is measured.
+
+  Attributes:
+    features: [N, d].
+    q_values: [N, A].
+  """
+
+  features: Array
+  q_values: Array
+
+
+class IterationOutput(NamedTuple):
+  """What an iteration shows to the outside.
+
+  Attributes:
+    scalars: named scalars of the iteration (loss, td_error, ...).
+    probes: named probes; 'all' is the one that plain metric names refer to.
+    parameters: the online network's parameters.
+    gradient_steps: [] int32, since the start of the run.
+    environment_steps: [] int32, steps of the environment that this run took.
+    iterations: [] int32, iterations that were finite.
+    finite: [] bool, False from the iteration on in which a loss or a
+      parameter became NaN or infinite; the state then stays as it was before.
+  """
+
+  scalars: Mapping[str, Array]
+  probes: Mapping[str, Probe]
+  parameters: Params
+  gradient_steps: Array
+  environment_steps: Array
+  iterations: Array
+  finite: Array
+
+
+Penalty = Callable[[Array], Array]
+"""features [B, d] -> scalar, differentiable."""
+
+Metric = Callable[..., float]
+"""Asks for what it measures by argument name; see `evaluation.measure`."""
+
+
+class Agent(Protocol):
+  """Hyperparameters with pure functions of parameters; holds no state."""
+
+  def init(self, rng: Array, state: Array) -> Params:
+    """Fresh parameters, from a key and an example of a batch of states."""
+
+  def apply(self, params: Params, state: Array) -> NetworkOutput:
+    """The network's output at states [B, ...]."""
+
+  def loss(
+      self, params: Params, target_params: Params, batch: Batch, rng: Array
+  ) -> LossOutput:
+    """Unreduced losses of a batch; no penalty, no weighting, no gradient."""
+
+
+class Loop(Protocol):
+  """One experiment: what an iteration does, for one seed.
+
+  Both functions are pure; the runner vectorises them over seeds and compiles
+  them.
+  """
+
+  environment: Any
+
+  def hyperparameters(self) -> Hyperparameters:
+    """The traced numbers that `iterate` takes."""
+
+  def init(self, rng: Array) -> Any:
+    """The state before the first iteration; all of it is checkpointed."""
+
+  def iterate(
+      self, state: Any, hyperparameters: Hyperparameters
+  ) -> tuple[Any, IterationOutput]:
+    """Collects, updates and probes once."""
