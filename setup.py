@@ -70,10 +70,4 @@ setuptools.setup(
     package_data={'implicit_underparam.gin_configs': ['*/*.gin']},
     install_requires=_CORE,
     extras_require=_EXTRAS,
-    entry_points={
-        'gymnasium.envs': [
-            'implicit_underparam = '
-            'implicit_underparam.envs.registration:register_environments'
-        ],
-    },
 )

@@ -211,7 +211,7 @@ def q_star_error(
     The error in units of reward.
   """
   free = environment.free_states
-  error = q_values[free] - tabular.q_star(environment, temperature)[free]
+  error = q_values[free] - _q_star(environment, temperature)[free]
   return float(np.mean(np.abs(error)))
 
 
@@ -256,8 +256,15 @@ def q_star_fit_error(
     The mean squared error of the best linear map.
   """
   free = environment.free_states
-  targets = tabular.q_star(environment, temperature)[free]
+  targets = _q_star(environment, temperature)[free]
   return float(tabular.linear_fit_error(features[free], targets, rcond))
+
+
+@functools.lru_cache(maxsize=8)
+def _q_star(
+    environment: tabular.TabularMDP, temperature: float
+) -> np.ndarray:
+  return tabular.q_star(environment, temperature)
 
 
 @functools.lru_cache(maxsize=8)

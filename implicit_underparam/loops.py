@@ -1,5 +1,6 @@
 """What one iteration is; the runner vectorises, compiles and repeats it."""
 
+from collections.abc import Mapping
 import dataclasses
 from typing import Any, NamedTuple
 
@@ -93,7 +94,7 @@ class FittedIteration:
       self, state: LoopState, hyperparameters: types.Hyperparameters
   ) -> tuple[LoopState, types.IterationOutput]:
     """Lines 3 and 4 of Algorithm 1, then the probes."""
-    rng, *keys = jax.random.split(state.rng, 5)
+    rng, *keys = jax.random.split(state.rng, 4)
     data = self._collect_and_label(state, keys[0])
     train = state.train
     if self.reinitialize:
@@ -105,7 +106,7 @@ class FittedIteration:
     new = LoopState(train, data, rng, state.iterations + 1, finite)
     new = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, state)
     new = new._replace(finite=finite)
-    return new, self._output(new, scalars, keys[3])
+    return new, self._output(new, scalars)
 
   def _collect_and_label(self, state: LoopState, rng: types.Array) -> Any:
     agent = self.agent
@@ -114,23 +115,28 @@ class FittedIteration:
     targets = agent.targets(previous, self.environment, self.data.view(data))
     return self.data.label(data, targets)
 
-  def _output(
-      self, state: LoopState, scalars: Any, rng: types.Array
-  ) -> types.IterationOutput:
+  def probe(self, state: LoopState) -> dict[str, types.Probe]:
+    """The network on all states, on the free cells, on a large minibatch."""
     network = self.agent.apply(state.train.params, self._observations())
     free = jnp.asarray(self.environment.free_states)
+    # Any key will do that is not used otherwise.
+    rng = jax.random.fold_in(state.rng, state.iterations)
     counts = self.data.probe_counts(state.data, rng)
     # Rows scaled by the root of their multiplicity have the singular values
     # of the whole sample, in a matrix of S rows.
     weighted = network.features * jnp.sqrt(counts)[:, None]
-    probes = {
+    return {
         'all': types.Probe(network.features, network.q_values),
         'free': types.Probe(network.features[free], network.q_values[free]),
         'minibatch': types.Probe(weighted, network.q_values),
     }
+
+  def _output(
+      self, state: LoopState, scalars: Mapping[str, types.Array]
+  ) -> types.IterationOutput:
     return types.IterationOutput(
         scalars=scalars,
-        probes=probes,
+        probes=self.probe(state),
         parameters=state.train.params,
         gradient_steps=state.train.gradient_steps,
         environment_steps=self.data.environment_steps(state.data),

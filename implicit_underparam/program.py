@@ -63,6 +63,10 @@ class Program:
     """One iteration of every seed; the given state is consumed."""
     return self._iterate(state, self._hyperparameters)
 
+  def probe(self, state: Any) -> Mapping[str, types.Probe]:
+    """Every seed's probes, without an update."""
+    return jax.jit(jax.vmap(self.loop.probe))(state)
+
   def measure(self, output: types.IterationOutput) -> list[dict[str, float]]:
     """A row of scalars and metrics for every seed, on the host."""
     output = jax.tree.map(np.asarray, output)

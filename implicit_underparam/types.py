@@ -173,3 +173,6 @@ class Loop(Protocol):
       self, state: Any, hyperparameters: Hyperparameters
   ) -> tuple[Any, IterationOutput]:
     """Collects, updates and probes once."""
+
+  def probe(self, state: Any) -> Mapping[str, Probe]:
+    """The network measured on the probes, without an update."""

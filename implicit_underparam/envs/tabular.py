@@ -210,7 +210,7 @@ def finite_return(
   states, probabilities = mdp.successors
   weights = np.einsum('...sa,aks->...ks', policy, probabilities)
   values = np.zeros(policy.shape[:-1])
-  for _ in range(steps+1):
+  for _ in range(steps):
     following = np.take(values, states, axis=-1)
     values = mdp.rewards + np.einsum('...ks,...ks->...s', weights, following)
   return values[..., mdp.initial_state]

@@ -1,0 +1,1 @@
+"""Many runs at once: sweeps as data, and engines that run them."""

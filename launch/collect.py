@@ -1,0 +1,57 @@
+"""Thins finished runs to CSVs small enough to keep in git.
+
+  python -m launch.collect --runs=DIR --out=results/gridworld
+"""
+
+from collections.abc import Sequence
+import csv
+import pathlib
+import sys
+
+from absl import app
+from absl import flags
+
+_RUNS = flags.DEFINE_string('runs', None, 'Folder of the runs.', required=True)
+_OUT = flags.DEFINE_string('out', None, 'Folder to write.', required=True)
+_EVERY = flags.DEFINE_integer(
+    'every', 5, 'Keep each such iteration, and the last.', lower_bound=1
+)
+_DIGITS = flags.DEFINE_integer('digits', 5, 'Significant digits to keep.')
+
+
+def thin(source: pathlib.Path, out: pathlib.Path, every: int) -> None:
+  """Copies metrics.csv with fewer rows and digits."""
+  with open(source, newline='') as file:
+    header, *rows = list(csv.reader(file))
+  iteration = header.index('iteration')
+  last = max(int(row[iteration]) for row in rows)
+  out.parent.mkdir(parents=True, exist_ok=True)
+  with open(out, 'w', newline='') as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(header)
+    for row in rows:
+      if int(row[iteration]) % every == 0 or int(row[iteration]) == last:
+        writer.writerow([_shorten(x) for x in row])
+
+
+def _shorten(text: str) -> str:
+  if text.lstrip('-').isdigit():
+    return text
+  return f'{float(text):.{_DIGITS.value}g}'
+
+
+def main(argv: Sequence[str]) -> None:
+  """Thins every run below --runs."""
+  del argv
+  runs = pathlib.Path(_RUNS.value)
+  found = sorted(runs.rglob('metrics.csv'))
+  if not found:
+    sys.exit(f'error: --runs={runs}: there is no metrics.csv below it')
+  for path in found:
+    out = pathlib.Path(_OUT.value) / path.parent.relative_to(runs)
+    thin(path, out / 'metrics.csv', _EVERY.value)
+  print(f'{len(found)} runs thinned to {_OUT.value}')
+
+
+if __name__ == '__main__':
+  app.run(main)

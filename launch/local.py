@@ -1,0 +1,94 @@
+"""Runs a sweep on this machine, one process a core."""
+
+from collections.abc import Callable, Iterable, Sequence
+import json
+import os
+import pathlib
+import subprocess
+import time
+
+from launch.run import Run
+
+_POLL = 0.2  # Seconds.
+
+
+def is_finished(base_dir: pathlib.Path, run: Run) -> bool:
+  """Whether the run's folder says so."""
+  path = base_dir / run.name / 'run.json'
+  try:
+    return json.loads(path.read_text())['status'] == 'finished'
+  except (OSError, ValueError, KeyError):
+    return False
+
+
+def execute(
+    runs: Iterable[Run],
+    base_dir: pathlib.Path,
+    num_processes: int,
+    report: Callable[[Run, int, float], None],
+) -> list[Run]:
+  """Runs what is not finished, the longest first.
+
+  Each process is kept to one core, which small networks use best. A run that
+  was stopped goes on from its checkpoint; one that fails does not stop the
+  others. What a run prints is in `base_dir/logs`.
+
+  Args:
+    runs: the sweep.
+    base_dir: the sweep's folder.
+    num_processes: how many at once.
+    report: called with a run, its exit code and its seconds when it ends.
+
+  Returns:
+    The runs that failed.
+  """
+  (base_dir / 'logs').mkdir(parents=True, exist_ok=True)
+  waiting = [run for run in runs if not is_finished(base_dir, run)]
+  waiting.sort(key=lambda run: run.cost)
+  cores = _cores(num_processes)
+  running: dict[int, tuple[Run, subprocess.Popen, float]] = {}
+  failed = []
+  try:
+    while waiting or running:
+      for slot in range(num_processes):
+        if slot not in running and waiting:
+          run = waiting.pop()
+          process = _start(run, base_dir, cores[slot])
+          running[slot] = (run, process, time.monotonic())
+      for slot, (run, process, start) in list(running.items()):
+        if (code := process.poll()) is not None:
+          del running[slot]
+          report(run, code, time.monotonic() - start)
+          if code:
+            failed.append(run)
+      time.sleep(_POLL)
+  finally:
+    # Stopped in the middle: the runs stop too, and go on next time.
+    for _, process, _ in running.values():
+      process.terminate()
+  return failed
+
+
+def _cores(num_processes: int) -> Sequence[int | None]:
+  if not hasattr(os, 'sched_getaffinity'):
+    return [None] * num_processes
+  available = sorted(os.sched_getaffinity(0))
+  return [available[i % len(available)] for i in range(num_processes)]
+
+
+def _start(
+    run: Run, base_dir: pathlib.Path, core: int | None
+) -> subprocess.Popen:
+  def keep_to_core() -> None:
+    if core is not None:
+      os.sched_setaffinity(0, {core})
+
+  with open(base_dir / 'logs' / f'{run.name}.txt', 'a') as log:
+    return subprocess.Popen(
+        run.command(base_dir),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        preexec_fn=keep_to_core,
+    )

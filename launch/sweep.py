@@ -1,0 +1,94 @@
+"""Runs a named sweep.
+
+  python -m launch.sweep --list
+  python -m launch.sweep --sweep=gridworld --engine=local --base_dir=DIR
+"""
+
+from collections.abc import Sequence
+import difflib
+import importlib
+import os
+import pathlib
+import pkgutil
+import re
+import shlex
+import sys
+
+from absl import app
+from absl import flags
+import tqdm
+
+from launch import local
+from launch import sweeps
+from launch.run import Run
+
+_SWEEP = flags.DEFINE_string('sweep', None, 'Name of the sweep.')
+_BASE_DIR = flags.DEFINE_string('base_dir', None, 'Folder of the sweep.')
+_ENGINE = flags.DEFINE_enum('engine', 'local', ['local'], 'What runs it.')
+_PROCESSES = flags.DEFINE_integer(
+    'processes', None, 'Runs at once; as many as there are cores if None.',
+    lower_bound=1,
+)
+_ONLY = flags.DEFINE_string(
+    'only', '', 'Only runs whose name contains this regular expression.'
+)
+_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the commands only.')
+_LIST = flags.DEFINE_bool('list', False, 'List the sweeps.')
+
+
+def names() -> list[str]:
+  """The sweeps that there are."""
+  return sorted(x.name for x in pkgutil.iter_modules(sweeps.__path__))
+
+
+def load(name: str) -> list[Run]:
+  """The runs of a sweep."""
+  if name not in names():
+    near = difflib.get_close_matches(name, names(), 1)
+    hint = f'; did you mean {near[0]}?' if near else ''
+    sys.exit(
+        f'error: --sweep={name}: there is no such sweep{hint} '
+        f'(there are: {", ".join(names())})'
+    )
+  return importlib.import_module(f'launch.sweeps.{name}').RUNS
+
+
+def main(argv: Sequence[str]) -> None:
+  """Runs the sweep that the flags name."""
+  del argv
+  if _LIST.value:
+    for name in names():
+      print(f'{name}: {len(load(name))} runs')
+    return
+  if not _SWEEP.value or not _BASE_DIR.value:
+    sys.exit('error: give --sweep=NAME and --base_dir=DIR, or --list')
+  base_dir = pathlib.Path(_BASE_DIR.value)
+  only = re.compile(_ONLY.value)
+  runs = [run for run in load(_SWEEP.value) if only.search(run.name)]
+  if _DRY_RUN.value:
+    for run in runs:
+      print(shlex.join(run.command(base_dir)))
+    return
+  sys.exit(_execute(runs, base_dir))
+
+
+def _execute(runs: Sequence[Run], base_dir: pathlib.Path) -> int:
+  num_processes = _PROCESSES.value or os.cpu_count() or 1
+  done = sum(local.is_finished(base_dir, run) for run in runs)
+  with tqdm.tqdm(
+      total=len(runs), initial=done, unit='run', disable=not sys.stderr.isatty()
+  ) as progress:
+
+    def report(run: Run, code: int, seconds: float) -> None:
+      outcome = 'finished' if code == 0 else f'FAILED with exit code {code}'
+      progress.write(f'{run.name}: {outcome}, {seconds:.0f} s')
+      progress.update()
+
+    failed = local.execute(runs, base_dir, num_processes, report)
+  for run in failed:
+    print(f'failed: {run.name}, see {base_dir}/logs/{run.name}.txt')
+  return 1 if failed else 0
+
+
+if __name__ == '__main__':
+  app.run(main)

@@ -1,0 +1,1 @@
+"""One module a sweep; each has RUNS, a list of `launch.run.Run`."""
