@@ -154,11 +154,8 @@ def _take_lock(path: pathlib.Path) -> int:
 class RunFolder:
   """Holds the folder of one run, as a context manager, against all others.
 
-  DIR/.lock is locked while the context lasts; others may read config.gin and
-  run.json at any time.
-
-  Attributes:
-    path: the folder, DIR.
+  `path`/.lock is locked while the context lasts; others may read config.gin
+  and run.json at any time.
   """
 
   def __init__(self, base_dir: str | os.PathLike[str]):

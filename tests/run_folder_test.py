@@ -86,11 +86,15 @@ def _kill(process: subprocess.Popen[str]) -> None:
   process.communicate()
 
 
+def _temporary_folder(test: absltest.TestCase) -> pathlib.Path:
+  return pathlib.Path(test.enter_context(tempfile.TemporaryDirectory()))
+
+
 class LockTest(absltest.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.path = pathlib.Path(self.create_tempdir().full_path) / 'a' / 'run'
+    self.path = _temporary_folder(self) / 'a' / 'run'
 
   def test_second_process_is_refused_until_the_first_is_killed(self):
     first = _spawn(_HOLD, str(self.path))
@@ -142,14 +146,12 @@ class BaseDirTest(parameterized.TestCase):
 
   @parameterized.parameters('file', 'file/below')
   def test_is_a_file_or_below_one(self, name):
-    root = self.create_tempdir()
-    root.create_file('file', content='precious')
-    path = f'{root.full_path}/{name}'
+    root = _temporary_folder(self)
+    (root / 'file').write_text('precious')
+    path = root / name
     with self.assertRaisesRegex(UserError, f'--base_dir {path} '):
       run_folder.RunFolder(path).__enter__()
-    self.assertEqual(
-        pathlib.Path(root.full_path, 'file').read_text(), 'precious'
-    )
+    self.assertEqual((root / 'file').read_text(), 'precious')
 
   @parameterized.parameters('', 'below')
   def test_not_writable(self, name):
@@ -174,7 +176,7 @@ class ConfigTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    folder = run_folder.RunFolder(self.create_tempdir().full_path)
+    folder = run_folder.RunFolder(_temporary_folder(self))
     self.folder = self.enter_context(folder)
     self.file = folder.path / 'config.gin'
     self.folder.check_config(_CONFIG)
@@ -247,7 +249,7 @@ class StatusTest(absltest.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.path = pathlib.Path(self.create_tempdir().full_path)
+    self.path = _temporary_folder(self)
 
   def _start(self, seeds=(0, 1)):
     folder = self.enter_context(run_folder.RunFolder(self.path))

@@ -1,0 +1,209 @@
+"""Reads the metrics.csv of a run folder."""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import functools
+import gzip
+import json
+import os
+import pathlib
+import zlib
+
+import numpy as np
+
+from implicit_underparam.errors import UserError
+
+COLUMNS = ('seed', 'iteration', 'gradient_steps', 'environment_steps')
+FILES = ('metrics.csv', 'metrics.csv.gz')
+
+
+@dataclasses.dataclass(frozen=True)
+class Curves:
+  """One column of a run.
+
+  Attributes:
+    seeds: [S].
+    iterations: [K], rising.
+    values: [S, K]; NaN where a seed has no row.
+  """
+
+  seeds: np.ndarray
+  iterations: np.ndarray
+  values: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """The rows of one run.
+
+  Attributes:
+    path: the file they are from.
+    columns: names, in the file's order.
+    rows: [rows, columns] float64.
+    status: of run.json; '' where there is none.
+  """
+
+  path: pathlib.Path
+  columns: tuple[str, ...]
+  rows: np.ndarray
+  status: str = ''
+
+  @functools.cached_property
+  def seeds(self) -> np.ndarray:
+    """[S] the seeds that have a row."""
+    return np.unique(self.rows[:, 0]).astype(int)
+
+  @functools.cached_property
+  def iterations(self) -> np.ndarray:
+    """[K] the iterations that any seed has a row of."""
+    return np.unique(self.rows[:, 1]).astype(int)
+
+  @property
+  def spacing(self) -> int:
+    """Iterations from one row of a seed to its next; 1 unless thinned."""
+    steps = np.diff(self.iterations)
+    return int(np.median(steps)) if len(steps) else 1
+
+  @property
+  def num_iterations(self) -> int:
+    """How many iterations the rows span."""
+    return int(self.iterations[-1]) + self.spacing
+
+  def has_row(self, seed: int) -> np.ndarray:
+    """[K] of which iterations a seed has a row."""
+    own = self.rows[self.rows[:, 0] == seed, 1]
+    return np.isin(self.iterations, own)
+
+  def stopped(self) -> dict[int, int]:
+    """Seed -> last iteration, for those that end before the others.
+
+    One row behind is not stopped: the file may be one that grows.
+    """
+    ends = {
+        int(seed): int(self.iterations[self.has_row(seed)][-1])
+        for seed in self.seeds
+    }
+    latest = self.iterations[-1] - self.spacing
+    return {seed: end for seed, end in ends.items() if end < latest}
+
+  def curves(self, column: str) -> Curves:
+    """One column, by seed and iteration.
+
+    Args:
+      column: its name in the header.
+
+    Raises:
+      UserError: the run lacks it.
+    """
+    if column not in self.columns:
+      raise UserError(
+          f'{self.path} has no column {column!r}: measure it in the run, or '
+          f'choose one of {", ".join(self.columns[len(COLUMNS):])}'
+      )
+    values = np.full((len(self.seeds), len(self.iterations)), np.nan)
+    seed = np.searchsorted(self.seeds, self.rows[:, 0])
+    iteration = np.searchsorted(self.iterations, self.rows[:, 1])
+    values[seed, iteration] = self.rows[:, self.columns.index(column)]
+    return Curves(self.seeds, self.iterations, values)
+
+
+def read(path: str | os.PathLike[str]) -> Run | None:
+  """Reads a run folder's metrics.csv, or metrics.csv.gz.
+
+  A last line without its line end is being written and is left out.
+
+  Args:
+    path: the run's folder.
+
+  Returns:
+    The run; None while it has no row yet.
+
+  Raises:
+    UserError: there is no such file, or it is not a run's.
+  """
+  folder = pathlib.Path(path)
+  file = metrics_file(folder)
+  if file is None:
+    raise UserError(f'{folder} holds no metrics.csv: name the folder of a run')
+  lines = _read_text(file).split('\n')[:-1]
+  if len(lines) < 2:
+    return None
+  columns = tuple(lines[0].split(','))
+  if columns[:len(COLUMNS)] != COLUMNS:
+    raise UserError(
+        f'{file} does not begin with the columns {",".join(COLUMNS)}: it is of '
+        'no run; take it away'
+    )
+  rows = _parse(file, lines[1:], len(columns))
+  _check_keys(file, rows)
+  return Run(file, columns, rows, _read_status(folder))
+
+
+def metrics_file(folder: pathlib.Path) -> pathlib.Path | None:
+  """The file with a run's rows, None where the folder has none."""
+  paths = (folder / name for name in FILES)
+  return next((path for path in paths if path.is_file()), None)
+
+
+def _read_text(path: pathlib.Path) -> str:
+  try:
+    data = path.read_bytes()
+    data = gzip.decompress(data) if path.suffix == '.gz' else data
+    return data.decode().replace('\r\n', '\n')
+  except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+    reason = getattr(error, 'strerror', None) or error
+    raise UserError(
+        f'{path} cannot be read ({reason}): restore it, or take it away'
+    ) from error
+
+
+def _parse(
+    path: pathlib.Path, lines: Sequence[str], width: int
+) -> np.ndarray:
+  cells = [line.split(',') for line in lines]
+  try:
+    if all(len(row) == width for row in cells):
+      return np.array(cells, dtype=float)
+  except ValueError:
+    pass
+  number = _first_bad(cells, width)
+  raise UserError(
+      f'line {number} of {path} is not {width} numbers, as the header says: '
+      'mend the line or take it out'
+  )
+
+
+def _first_bad(cells: Iterable[Sequence[str]], width: int) -> int:
+  for number, row in enumerate(cells, 2):
+    try:
+      if len([float(cell) for cell in row]) != width:
+        return number
+    except ValueError:
+      return number
+  raise AssertionError('called for rows that are all good')
+
+
+def _check_keys(path: pathlib.Path, rows: np.ndarray) -> None:
+  keys, counts = np.unique(rows[:, :2], axis=0, return_counts=True)
+  if not np.isfinite(keys).all():
+    raise UserError(f'{path} has a row without seed or iteration: take it out')
+  if counts.max() > 1:
+    seed, iteration = keys[counts.argmax()].astype(int)
+    raise UserError(
+        f'{path} has two rows of seed {seed}, iteration {iteration}: take one '
+        'out'
+    )
+
+
+def _read_status(folder: pathlib.Path) -> str:
+  path = folder / 'run.json'
+  if not path.is_file():
+    return ''
+  try:
+    description = json.loads(_read_text(path))
+  except json.JSONDecodeError as error:
+    raise UserError(
+        f'{path} is not JSON ({error}): restore it, or take it away'
+    ) from error
+  is_mapping = isinstance(description, Mapping)
+  return str(description.get('status', '')) if is_mapping else ''

@@ -1,0 +1,101 @@
+"""One number of one seed's curve: end, peak, drop and their kin.
+
+Every function takes the iterations [n] of a seed's rows, rising and evenly
+spaced, and one or two columns [n]. N is the number of iterations they span.
+"""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from implicit_underparam.figures import statistics
+
+WINDOW = 25  # Iterations of the running mean behind peak and trough.
+_END = 0.1
+_SETTLED = 0.2
+
+
+def spacing(iterations: np.ndarray) -> int:
+  """Iterations between neighbouring rows: 1 unless the file was thinned."""
+  steps = np.diff(iterations)
+  return int(np.median(steps)) if len(steps) else 1
+
+
+def window_rows(iterations: np.ndarray, window: int) -> int:
+  """How many rows a window of so many iterations holds, at least 1."""
+  return max(1, round(window / spacing(iterations)))
+
+
+def _span(iterations: np.ndarray) -> int:
+  return int(iterations[-1]) + spacing(iterations)
+
+
+def end(iterations: np.ndarray, values: np.ndarray) -> float:
+  """The mean over the last tenth of the iterations."""
+  first = min((1 - _END) * _span(iterations), iterations[-1])
+  return float(values[iterations >= first].mean())
+
+
+def start(iterations: np.ndarray, values: np.ndarray) -> float:
+  """The mean over the first tenth of the iterations."""
+  last = max(_END * _span(iterations), iterations[0] + 1)
+  return float(values[iterations < last].mean())
+
+
+def _smoothed(iterations: np.ndarray, values: np.ndarray) -> np.ndarray:
+  return statistics.running_mean(values, window_rows(iterations, WINDOW))
+
+
+def peak(iterations: np.ndarray, values: np.ndarray) -> float:
+  """The largest running mean over 25 iterations."""
+  return float(_smoothed(iterations, values).max())
+
+
+def trough(iterations: np.ndarray, values: np.ndarray) -> float:
+  """The smallest running mean over 25 iterations."""
+  return float(_smoothed(iterations, values).min())
+
+
+def drop(iterations: np.ndarray, values: np.ndarray) -> float:
+  """Peak minus end."""
+  return peak(iterations, values) - end(iterations, values)
+
+
+def relative_rise(iterations: np.ndarray, values: np.ndarray) -> float:
+  """(end - trough) / trough, of a column that is positive."""
+  lowest = trough(iterations, values)
+  if lowest <= 0:
+    return float('nan')
+  return end(iterations, values) / lowest - 1
+
+
+def change(iterations: np.ndarray, values: np.ndarray) -> float:
+  """End minus start: negative if the column fell."""
+  return end(iterations, values) - start(iterations, values)
+
+
+def late_drop(iterations: np.ndarray, values: np.ndarray) -> float:
+  """The mean over iterations N/2 to 0.6 N, minus end."""
+  span = _span(iterations)
+  middle = (iterations >= span / 2) & (iterations < (0.5 + _END) * span)
+  if not middle.any():
+    return float('nan')
+  return float(values[middle].mean()) - end(iterations, values)
+
+
+def correlation(
+    iterations: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> float:
+  """Spearman's correlation of two columns over the last 80% of iterations."""
+  settled = iterations >= _SETTLED * _span(iterations)
+  return statistics.spearman(first[settled], second[settled])
+
+
+STATISTICS: Mapping[str, Callable[..., float]] = {
+    'end': end,
+    'drop': drop,
+    'relative rise': relative_rise,
+    'change': change,
+    'late drop': late_drop,
+    'rank correlation': correlation,
+}

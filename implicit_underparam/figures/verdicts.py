@@ -1,0 +1,210 @@
+"""Judges one claim: a statistic of runs, its interval, a verdict."""
+
+from collections.abc import Mapping
+import dataclasses
+import math
+
+import numpy as np
+
+from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures import runs
+from implicit_underparam.figures import series
+from implicit_underparam.figures import statistics
+
+HOLDS = 'holds'
+FAILS = 'does not hold'
+UNCLEAR = 'unclear'
+NOT_RUN = 'not run'
+PLANNED_SEEDS = 5
+_RANK_COLUMNS = ('srank', 'srank_free')
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+  """What is said to be so, in terms of columns of runs.
+
+  Attributes:
+    id: as in the list of experiments.
+    text: the claim.
+    statistic: a name in `series.STATISTICS`, taken of every seed.
+    columns: one column; two for the rank correlation. A claim on `srank` is
+      judged on `srank_free` too.
+    run: the configuration.
+    baseline: another configuration, whose statistic is subtracted; or ''.
+    side: 'above' or 'below' the threshold, or 'within': |effect| < threshold.
+    threshold: in units of the statistic.
+  """
+
+  id: str
+  text: str
+  statistic: str
+  columns: tuple[str, ...]
+  run: str
+  baseline: str = ''
+  side: str = 'above'
+  threshold: float = 0.0
+
+  @property
+  def runs(self) -> tuple[str, ...]:
+    """The configurations that the claim needs."""
+    return (self.run, self.baseline) if self.baseline else (self.run,)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A judged claim.
+
+  Attributes:
+    claim: what was judged, on these very columns.
+    setting: runs, learning rate, iterations, seeds.
+    effect: the statistic, or its difference, over seeds; None if not run.
+    verdict: one of the constants above.
+    notes: what weakens the verdict, such as '3 seeds'.
+  """
+
+  claim: Claim
+  setting: str
+  effect: statistics.Interval | None
+  verdict: str
+  notes: tuple[str, ...] = ()
+
+
+def judge(
+    claim: Claim, collection: collection_lib.Collection
+) -> list[Row]:
+  """Judges a claim, on all states and on free cells if it is on srank.
+
+  Args:
+    claim: what to judge.
+    collection: the runs.
+
+  Returns:
+    One row, or two.
+
+  Raises:
+    UserError: a run cannot be read or lacks a column.
+  """
+  if 'srank' not in claim.columns:
+    return [_judge(claim, collection)]
+  versions = (
+      tuple(rank if x == 'srank' else x for x in claim.columns)
+      for rank in _RANK_COLUMNS
+  )
+  return [
+      _judge(dataclasses.replace(claim, columns=columns), collection)
+      for columns in versions
+  ]
+
+
+def verdict(claim: Claim, effect: statistics.Interval) -> str:
+  """Holds if the whole interval is on the claimed side of the threshold.
+
+  Args:
+    claim: side and threshold.
+    effect: the interval; a NaN end (one seed) decides nothing.
+  """
+  low, high, threshold = effect.low, effect.high, claim.threshold
+  if math.isnan(low) or math.isnan(high):
+    return UNCLEAR
+  above, below = low > threshold, high < threshold
+  if claim.side == 'within':
+    holds, fails = -threshold < low and below, above or high < -threshold
+  else:
+    holds, fails = (above, below) if claim.side == 'above' else (below, above)
+  return HOLDS if holds else FAILS if fails else UNCLEAR
+
+
+def per_seed(run: runs.Run, claim: Claim) -> dict[int, float]:
+  """The claim's statistic of every seed, each over its own rows.
+
+  Args:
+    run: the run.
+    claim: statistic and columns.
+
+  Returns:
+    Seed -> number; NaN where the statistic is undefined.
+  """
+  curves = [run.curves(column) for column in claim.columns]
+  statistic = series.STATISTICS[claim.statistic]
+  numbers = {}
+  for i, seed in enumerate(run.seeds):
+    there = run.has_row(int(seed))
+    columns = (curve.values[i, there] for curve in curves)
+    numbers[int(seed)] = statistic(run.iterations[there], *columns)
+  return numbers
+
+
+def _judge(claim: Claim, collection: collection_lib.Collection) -> Row:
+  found = [collection.get(name) for name in claim.runs]
+  there = [run for run in found if run is not None]
+  if len(there) < len(found):
+    return Row(claim, _names(claim), None, NOT_RUN)
+  numbers = [per_seed(run, claim) for run in there]
+  effect, how = _effect(numbers)
+  setting = '; '.join((
+      _names(claim),
+      _learning_rate(collection.variant),
+      _iterations(there),
+      f'{_seeds(effect.count)}{how}',
+  ))
+  notes = tuple(_notes(claim, there, numbers, effect))
+  return Row(claim, setting, effect, verdict(claim, effect), notes)
+
+
+def _effect(
+    numbers: list[dict[int, float]],
+) -> tuple[statistics.Interval, str]:
+  defined = [
+      {seed: x for seed, x in one.items() if not math.isnan(x)}
+      for one in numbers
+  ]
+  values = [np.array(list(one.values())) for one in defined]
+  if not all(len(x) for x in values):
+    return statistics.Interval(math.nan, math.nan, math.nan, 0), ''
+  if len(values) == 1:
+    return statistics.t_interval(values[0]), ''
+  if set(defined[0]) != set(defined[1]):
+    return statistics.welch_interval(*values), ' at least, Welch'
+  differences = [defined[0][seed] - defined[1][seed] for seed in defined[0]]
+  return statistics.t_interval(np.array(differences)), ' paired'
+
+
+def _notes(
+    claim: Claim,
+    found: list[runs.Run],
+    numbers: list[dict[int, float]],
+    effect: statistics.Interval,
+) -> list[str]:
+  notes = []
+  if effect.count < PLANNED_SEEDS:
+    notes.append(_seeds(effect.count))
+  for name, run, values in zip(claim.runs, found, numbers, strict=True):
+    if run.status not in ('', 'finished'):
+      notes.append(f'{name}: {run.status}')
+    for seed, iteration in run.stopped().items():
+      notes.append(f'{name}: seed {seed} stopped at iteration {iteration}')
+    undefined = [seed for seed, x in values.items() if math.isnan(x)]
+    if undefined:
+      listed = ', '.join(map(str, undefined))
+      notes.append(f'{name}: undefined for seed {listed}')
+  return notes
+
+
+def _names(claim: Claim) -> str:
+  return ' − '.join(f'`{name}`' for name in claim.runs)
+
+
+def _learning_rate(variant: str) -> str:
+  rate = collection_lib.learning_rate(variant)
+  return f'variant {variant}' if rate is None else f'learning rate {rate:g}'
+
+
+def _iterations(found: list[runs.Run]) -> str:
+  lengths: Mapping[int, None] = dict.fromkeys(
+      run.num_iterations for run in found
+  )
+  return f'{" and ".join(map(str, lengths))} iterations'
+
+
+def _seeds(count: int) -> str:
+  return f'{count} seed{"" if count == 1 else "s"}'
