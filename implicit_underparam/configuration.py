@@ -5,6 +5,7 @@ import contextlib
 import difflib
 import importlib.util  # gin's `include` needs it to have been imported.
 import inspect
+import logging
 import pathlib
 import re
 
@@ -63,17 +64,29 @@ def parse(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
   Raises:
     UserError: for a missing file, an unknown name, a syntax error.
   """
-  for folder in search_path():
-    gin.add_config_file_search_path(str(folder))
   files = [find(path) for path in gin_files]
-  for file in files:
-    with readable_errors(str(file)):
-      gin.parse_config_file(str(file))
-  for binding in gin_bindings:
-    with readable_errors(f'--gin_bindings={binding!r}'):
-      gin.parse_config(binding)
-  with readable_errors():
-    gin.finalize()
+  with _without_gin_log():
+    for folder in search_path():
+      gin.add_config_file_search_path(str(folder))
+    for file in files:
+      with readable_errors(str(file)):
+        gin.parse_config_file(str(file))
+    for binding in gin_bindings:
+      with readable_errors(f'--gin_bindings={binding!r}'):
+        gin.parse_config(binding)
+    with readable_errors():
+      gin.finalize()
+
+
+@contextlib.contextmanager
+def _without_gin_log() -> Iterator[None]:
+  """gin logs an error for every folder of the search path without the file."""
+  before = logging.root.manager.disable
+  logging.disable(logging.CRITICAL)
+  try:
+    yield
+  finally:
+    logging.disable(before)
 
 
 @contextlib.contextmanager

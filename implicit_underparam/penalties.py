@@ -38,9 +38,9 @@ def singular_value_penalty(features: jax.Array) -> jax.Array:
   sigma_min is the smallest of the min(N, d) singular values. The gradient is
   2 (sigma_max u_1 v_1^T - sigma_min u_n v_n^T); where singular values coincide
   it is one of the subgradients, and the share of sigma_min = 0 is zero. In
-  float32 v_n is known to about 1e-6 sigma_max^2 / (sigma_{n-1}^2 - sigma_n^2):
-  where that is not small, v_n mixes the directions of the smallest singular
-  values, and the gradient is off by at most sigma_min / sigma_max times that.
+  float32 directions whose sigma^2 lie within about 1e-6 sigma_max^2 of
+  sigma_min^2 cannot be told apart, and v_n is a mix of them: the gradient is
+  then off by at most about sigma_min + 1e-3 sigma_max, beside sigma_max.
   Second derivatives would hold the singular vectors fixed: do not take them.
 
   Args:

@@ -16,7 +16,6 @@ from implicit_underparam import program as program_lib
 from implicit_underparam import run_folder
 from implicit_underparam import types
 from implicit_underparam import writers
-from implicit_underparam.figures import summary
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +82,9 @@ class Runner:
       UserError: for a folder in use or with another configuration, a damaged
         checkpoint, a file that cannot be written, or if all seeds stopped.
     """
+    # Imported late: drawing is the last thing, and matplotlib is slow to load.
+    from implicit_underparam.figures import summary
+
     with run_folder.RunFolder(self.base_dir) as folder:
       program = program_lib.Program(self.loop, self.seeds, self.metrics, self.seed_axis)
       config = gin.operative_config_str()

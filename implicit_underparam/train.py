@@ -10,6 +10,7 @@ import sys
 
 from absl import app
 from absl import flags
+from absl import logging
 import gin
 
 from implicit_underparam import configuration
@@ -62,6 +63,8 @@ def _closing_line(result: 'runner.RunResult') -> str:  # noqa: F821
 
 def main(argv: Sequence[str]) -> None:
   """Runs, and shows a user's error as one line."""
+  if not flags.FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
   try:
     if len(argv) > 1:
       raise errors.UserError(

@@ -66,13 +66,12 @@ class SingularValuePenaltyTest(parameterized.TestCase):
     if min(shape) == 1:
       np.testing.assert_array_equal(gradient, np.zeros(shape))
       return
-    # What float32 can know of v_n, see the docstring.
-    gap = (sigma[-2] ** 2 - sigma[-1] ** 2) / sigma[0] ** 2
-    tolerance = max(1e-4, 1e-6 / gap * sigma[-1] / sigma[0])
-    self.assertLess(tolerance, 2e-2)
+    # Singular values below 1e-3 sigma_1 are one to a float32 Gram matrix.
+    resolved = sigma[-2] ** 2 - sigma[-1] ** 2 > 1e-6 * sigma[0] ** 2
+    tolerance = 1e-4 if resolved else 5e-4
     self.assertLess(_relative_error(gradient, expected_gradient), tolerance)
 
-  @parameterized.parameters((3, 9), (9, 3), (64, 32), (130, 40), (16, 127))
+  @parameterized.parameters((3, 9), (9, 3), (40, 64))
   def test_both_methods_find_the_same_vectors(self, *shape):
     features = _gaussian(shape, 2).astype(np.float32)
     if shape[0] < shape[1]:
@@ -101,13 +100,13 @@ class SingularValuePenaltyTest(parameterized.TestCase):
       ('orthogonal', _with_spectrum((128, 64), np.ones(64))),
       ('all_equal', np.ones((128, 64))),
       ('one_row_repeated', np.repeat(_gaussian((1, 64)), 128, axis=0)),
-      ('rows_twice', np.repeat(_gaussian((16, 64)), 2, axis=0)),
+      ('rows_twice', np.repeat(_gaussian((16, 512)), 2, axis=0)),
       ('dead_units', _gaussian((128, 64)) * (np.arange(64) % 3 > 0)),
       ('dead_rows', _gaussian((7, 20)) * (np.arange(7) > 2)[:, None]),
       ('one_hot', np.eye(64)[np.arange(128) % 60]),
-      ('diagonal', np.diag(np.arange(1.0, 33.0))),
+      ('diagonal', np.diag(np.arange(1.0, 65.0))),
       ('largest_twice', _with_spectrum((20, 7), [3, 3, 2, 1, 1, 1, 1])),
-      ('one_row', _gaussian((1, 64))),
+      ('one_row', _gaussian((1, 5))),
       ('one_entry', np.full((1, 1), 2.0)),
       ('tiny', 1e-15 * _gaussian((128, 64))),
       ('huge', 1e15 * _gaussian((128, 64))),
@@ -147,44 +146,46 @@ class SingularValuePenaltyTest(parameterized.TestCase):
     )
 
   def test_a_step_down_the_gradient_shrinks_the_gap(self):
-    features = _gaussian((32, 16), 6).astype(np.float32)
+    features = _gaussian((20, 7), 6).astype(np.float32)
     value, gradient = _value_and_grad(features)
     smaller, _ = _value_and_grad(features - 1e-3 * gradient)
     expected = value - 1e-3 * np.sum(np.square(gradient))
     np.testing.assert_allclose(smaller, expected, rtol=1e-3)
 
-  def test_seeds_scan_and_checkpoint(self):
-    seeds = np.stack([_gaussian((24, 10), k) for k in range(3)])
-    seeds = seeds.astype(np.float32)
+  def test_scan_over_steps_of_vmapped_seeds(self):
+    steps = np.stack([_gaussian((3, 20, 7), k) for k in range(2)])
+    steps = steps.astype(np.float32)
     gradient = jax.grad(jax.checkpoint(penalties.singular_value_penalty))
-    _, scanned = jax.lax.scan(lambda c, x: (c, gradient(x)), 0, seeds)
-    mapped = jax.jit(jax.vmap(gradient))(seeds)
-    for features, a, b in zip(seeds, scanned, mapped, strict=True):
-      expected = _exact(features)[1]
-      self.assertLess(_relative_error(a, expected), 1e-5)
-      self.assertLess(_relative_error(b, expected), 1e-5)
+    body = lambda carry, x: (carry, jax.vmap(gradient)(x))
+    _, actual = jax.jit(lambda x: jax.lax.scan(body, 0, x))(steps)
+    for step in range(2):
+      for seed in range(3):
+        expected = _exact(steps[step, seed])[1]
+        error = _relative_error(actual[step, seed], expected)
+        self.assertLess(error, 1e-5)
 
   def test_chain_rule(self):
-    weights, inputs = _gaussian((6, 8), 7), _gaussian((12, 6), 8)
+    weights, inputs = _gaussian((6, 7), 7), _gaussian((20, 6), 8)
 
     def loss(w):
       hidden = jnp.asarray(inputs, jnp.float32) @ w
-      return 0.1 * penalties.singular_value_penalty(hidden) ** 2
+      return 0.1 * penalties.singular_value_penalty(hidden[:, :5]) ** 2
 
-    actual = jax.grad(loss)(jnp.asarray(weights, jnp.float32))
-    value, gradient, _ = _exact(inputs @ weights)
-    expected = 0.2 * value * inputs.T @ gradient
+    actual = jax.jit(jax.grad(loss))(weights.astype(np.float32))
+    value, gradient, _ = _exact(inputs @ weights[:, :5])
+    expected = np.zeros((6, 7))
+    expected[:, :5] = 0.2 * value * inputs.T @ gradient
     self.assertLess(_relative_error(actual, expected), 1e-4)
 
   def test_bfloat16_is_computed_in_float32(self):
     features = jnp.asarray(_gaussian((20, 7)), jnp.bfloat16)
-    value = penalties.singular_value_penalty(features)
+    value = jax.jit(penalties.singular_value_penalty)(features)
     self.assertEqual(value.dtype, jnp.float32)
     np.testing.assert_allclose(value, _exact(features)[0], rtol=1e-5)
 
   def test_nan_is_passed_on(self):
-    features = np.full((8, 4), np.nan, np.float32)
-    self.assertTrue(np.isnan(penalties.singular_value_penalty(features)))
+    features = np.full((20, 7), np.nan, np.float32)
+    self.assertTrue(np.isnan(_value_and_grad(features)[0]))
 
 
 class FeatureNormPenaltyTest(absltest.TestCase):
@@ -224,9 +225,8 @@ class WeightedSumTest(absltest.TestCase):
     gin.parse_config("""
         weighted_sum.penalties = (@feature_norm_penalty,)
         weighted_sum.weights = (3.0,)
-        penalty/gin.macro.value = @weighted_sum()
     """)
-    penalty = gin.query_parameter('penalty/gin.macro.value').scoped_configurable_fn()
+    penalty = gin.get_configurable(penalties.weighted_sum)()
     self.assertAlmostEqual(float(penalty(jnp.ones((2, 2)))), 6.0)
 
 

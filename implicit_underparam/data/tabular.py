@@ -122,14 +122,15 @@ def rollouts(
   start = jnp.full((num_episodes,), mdp.initial_state, jnp.int32)
   rollout_rng, shuffle_rng = jax.random.split(rng)
 
-  def step(state: types.Array, key: types.Array) -> tuple:
-    transitions = _act(mdp, policy, state, key)
+  def step(state: types.Array, uniform: types.Array) -> tuple:
+    transitions = _act(mdp, policy, state, uniform)
     return transitions.next_state, transitions
 
-  keys = jax.random.split(rollout_rng, mdp.horizon)
-  _, episodes = jax.lax.scan(step, start, keys)
+  # All at once: a compiler takes a second for each place that draws numbers.
+  uniform = jax.random.uniform(rollout_rng, (mdp.horizon, 2, num_episodes))
+  _, episodes = jax.lax.scan(step, start, uniform)
   total = num_episodes * mdp.horizon
-  kept = jax.random.permutation(shuffle_rng, total)[:num_transitions]
+  kept = jnp.argsort(jax.random.bits(shuffle_rng, (total,)))[:num_transitions]
   return jax.tree.map(lambda x: x.reshape(total)[kept], episodes)
 
 
@@ -156,8 +157,9 @@ def uniform_pairs(
   del policy
   state_rng, act_rng = jax.random.split(rng)
   free = jnp.asarray(mdp.free_states, jnp.int32)
-  state = jax.random.choice(state_rng, free, (num_transitions,))
-  return _act(mdp, uniform_policy(mdp), state, act_rng)
+  index = sampling.uniform_indices(state_rng, num_transitions, len(free))
+  uniform = jax.random.uniform(act_rng, (2, num_transitions))
+  return _act(mdp, uniform_policy(mdp), free[index], uniform)
 
 
 @gin.register
@@ -360,14 +362,13 @@ def _act(
     mdp: tabular.TabularMDP,
     policy: types.Array,
     state: types.Array,
-    rng: types.Array,
+    uniform: types.Array,
 ) -> Transitions:
-  """One step of the policy [S, A] from each of the states [N]."""
-  action_rng, next_rng = jax.random.split(rng)
-  action = _draw(action_rng, policy[state])
+  """One step of the policy [S, A] from states [N], by draws [2, N]."""
+  action = _draw(uniform[0], policy[state])
   states, probabilities = mdp.successors  # [K, S] and [A, K, S].
   by_pair = jnp.asarray(probabilities.transpose(2, 0, 1), jnp.float32)
-  chosen = _draw(next_rng, by_pair[state, action])
+  chosen = _draw(uniform[1], by_pair[state, action])
   reward = jnp.asarray(mdp.rewards, jnp.float32)[state]
   return Transitions(
       state=state,
@@ -378,13 +379,12 @@ def _act(
   )
 
 
-def _draw(rng: types.Array, probabilities: types.Array) -> types.Array:
+def _draw(uniform: types.Array, probabilities: types.Array) -> types.Array:
   """One index a row of probabilities [N, K], by inversion: [N] int32."""
   cumulative = jnp.cumsum(probabilities, axis=1)
-  uniform = jax.random.uniform(rng, (probabilities.shape[0], 1))
   # Scaled by the last sum, which rounding can leave below 1; an index past
   # the last column of non-zero probability can then not come out.
-  below = uniform * cumulative[:, -1:] >= cumulative
+  below = uniform[:, None] * cumulative[:, -1:] >= cumulative
   return jnp.sum(below, axis=1, dtype=jnp.int32)
 
 
@@ -397,9 +397,9 @@ def _monte_carlo_returns(
 ) -> types.Array:
   """r + sum_{t=1..horizon} discount^t r_t along one rollout each: [N]."""
 
-  def step(carry: tuple, key: types.Array) -> tuple:
+  def step(carry: tuple, uniform: types.Array) -> tuple:
     state, total, factor = carry
-    new = _act(mdp, policy, state, key)
+    new = _act(mdp, policy, state, uniform)
     total = total + factor * new.reward
     return (new.next_state, total, factor * mdp.discount), None
 
@@ -408,8 +408,9 @@ def _monte_carlo_returns(
       transitions.reward,
       jnp.float32(mdp.discount),
   )
-  keys = jax.random.split(rng, horizon)
-  (_, total, _), _ = jax.lax.scan(step, carry, keys)
+  shape = (horizon, 2, transitions.state.shape[0])
+  uniform = jax.random.uniform(rng, shape)
+  (_, total, _), _ = jax.lax.scan(step, carry, uniform)
   return total
 
 

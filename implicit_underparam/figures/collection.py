@@ -3,6 +3,7 @@
 import collections
 import os
 import pathlib
+from collections.abc import Sequence
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import runs
@@ -30,7 +31,8 @@ def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
   found = collections.defaultdict(list)
   for path, folders, files in os.walk(root):
     if set(files) & set(runs.FILES):
-      found[pathlib.Path(path).resolve().name].append(pathlib.Path(path))
+      name = os.path.basename(os.path.abspath(path))
+      found[name].append(pathlib.Path(path))
       # Checkpoints and event files lie below: many, and no runs.
       folders.clear()
     folders.sort()
@@ -119,3 +121,35 @@ def learning_rate(variant: str) -> float | None:
     return float(variant.removeprefix('lr'))
   except ValueError:
     return None
+
+
+def nothing_for(
+    what: str, names: Sequence[str], collection: Collection
+) -> MissingRuns:
+  """The error for something whose runs are all missing.
+
+  Args:
+    what: what needs them.
+    names: configurations, at least one.
+    collection: where they were looked for.
+  """
+  variant, runs_dir = collection.variant, collection.runs_dir
+  listed = ', '.join(full_name(name, variant) for name in names)
+  return MissingRuns(
+      f'{what} needs runs that {runs_dir} lacks: {listed}; make the first with '
+      f'{command(names[0], variant, runs_dir)}'
+  )
+
+
+def missing_line(name: str, collection: Collection) -> str:
+  """Says that a run is missing and which command makes it.
+
+  Args:
+    name: of the configuration.
+    collection: where it was looked for.
+  """
+  variant, runs_dir = collection.variant, collection.runs_dir
+  return (
+      f'{runs_dir} has no run {full_name(name, variant)}; make it with '
+      f'{command(name, variant, runs_dir)}'
+  )

@@ -1,6 +1,5 @@
 """Reads the metrics.csv of a run folder."""
 
-from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
 import functools
 import gzip
@@ -8,10 +7,12 @@ import json
 import os
 import pathlib
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from implicit_underparam.errors import UserError
+from implicit_underparam.figures import series
 
 COLUMNS = ('seed', 'iteration', 'gradient_steps', 'environment_steps')
 FILES = ('metrics.csv', 'metrics.csv.gz')
@@ -61,8 +62,7 @@ class Run:
   @property
   def spacing(self) -> int:
     """Iterations from one row of a seed to its next; 1 unless thinned."""
-    steps = np.diff(self.iterations)
-    return int(np.median(steps)) if len(steps) else 1
+    return series.spacing(self.iterations)
 
   @property
   def num_iterations(self) -> int:

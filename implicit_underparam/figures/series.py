@@ -30,15 +30,20 @@ def _span(iterations: np.ndarray) -> int:
   return int(iterations[-1]) + spacing(iterations)
 
 
+def _fraction(fraction: float, iterations: np.ndarray) -> int:
+  # Rounded: 0.2 + 0.1 of 500 is a little more than 150.
+  return round(fraction * _span(iterations))
+
+
 def end(iterations: np.ndarray, values: np.ndarray) -> float:
   """The mean over the last tenth of the iterations."""
-  first = min((1 - _END) * _span(iterations), iterations[-1])
+  first = min(_fraction(1 - _END, iterations), iterations[-1])
   return float(values[iterations >= first].mean())
 
 
 def start(iterations: np.ndarray, values: np.ndarray) -> float:
   """The mean over the first tenth of the iterations."""
-  last = max(_END * _span(iterations), iterations[0] + 1)
+  last = max(_fraction(_END, iterations), iterations[0] + 1)
   return float(values[iterations < last].mean())
 
 
@@ -74,20 +79,32 @@ def change(iterations: np.ndarray, values: np.ndarray) -> float:
   return end(iterations, values) - start(iterations, values)
 
 
-def late_drop(iterations: np.ndarray, values: np.ndarray) -> float:
-  """The mean over iterations N/2 to 0.6 N, minus end."""
-  span = _span(iterations)
-  middle = (iterations >= span / 2) & (iterations < (0.5 + _END) * span)
-  if not middle.any():
+def _drop_from(
+    fraction: float, iterations: np.ndarray, values: np.ndarray
+) -> float:
+  first = _fraction(fraction, iterations)
+  last = _fraction(fraction + _END, iterations)
+  window = (iterations >= first) & (iterations < last)
+  if not window.any():
     return float('nan')
-  return float(values[middle].mean()) - end(iterations, values)
+  return float(values[window].mean()) - end(iterations, values)
+
+
+def settled_drop(iterations: np.ndarray, values: np.ndarray) -> float:
+  """The mean over iterations 0.2 N to 0.3 N, minus end."""
+  return _drop_from(_SETTLED, iterations, values)
+
+
+def late_drop(iterations: np.ndarray, values: np.ndarray) -> float:
+  """The mean over iterations 0.5 N to 0.6 N, minus end."""
+  return _drop_from(0.5, iterations, values)
 
 
 def correlation(
     iterations: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> float:
   """Spearman's correlation of two columns over the last 80% of iterations."""
-  settled = iterations >= _SETTLED * _span(iterations)
+  settled = iterations >= _fraction(_SETTLED, iterations)
   return statistics.spearman(first[settled], second[settled])
 
 
@@ -96,6 +113,7 @@ STATISTICS: Mapping[str, Callable[..., float]] = {
     'drop': drop,
     'relative rise': relative_rise,
     'change': change,
+    'settled drop': settled_drop,
     'late drop': late_drop,
     'rank correlation': correlation,
 }

@@ -81,7 +81,7 @@ def t_distribution(t: float, degrees: float) -> float:
   return 1 - tail if t > 0 else tail
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def t_quantile(probability: float, degrees: float) -> float:
   """The t with P(T <= t) = probability, by bisection.
 

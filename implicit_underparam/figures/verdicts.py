@@ -1,15 +1,13 @@
 """Judges one claim: a statistic of runs, its interval, a verdict."""
 
-from collections.abc import Mapping
 import dataclasses
 import math
+from collections.abc import Mapping
 
 import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
-from implicit_underparam.figures import runs
-from implicit_underparam.figures import series
-from implicit_underparam.figures import statistics
+from implicit_underparam.figures import runs, series, statistics
 
 HOLDS = 'holds'
 FAILS = 'does not hold'
@@ -164,7 +162,7 @@ def _effect(
   if len(values) == 1:
     return statistics.t_interval(values[0]), ''
   if set(defined[0]) != set(defined[1]):
-    return statistics.welch_interval(*values), ' at least, Welch'
+    return statistics.welch_interval(values[0], values[1]), ' at least, Welch'
   differences = [defined[0][seed] - defined[1][seed] for seed in defined[0]]
   return statistics.t_interval(np.array(differences)), ' paired'
 

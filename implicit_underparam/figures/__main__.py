@@ -1,0 +1,211 @@
+"""Draws the paper's figures, and judges its claims, from run folders.
+
+  python -m implicit_underparam.figures --figure=2a --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --figure=all --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --claims --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --list
+"""
+
+import importlib
+import logging
+import pathlib
+import pkgutil
+import sys
+from collections.abc import Iterable, Sequence
+
+from absl import app, flags
+
+from implicit_underparam import figures
+from implicit_underparam.errors import UserError
+from implicit_underparam.figures import claims, drawing, layout
+from implicit_underparam.figures import collection as collection_lib
+
+_FIGURE = flags.DEFINE_string(
+    'figure', '', 'Which figure of the paper, such as 2a; or all.'
+)
+_CLAIMS = flags.DEFINE_bool(
+    'claims', False, 'Judge the claims of the paper: writes claims.md.'
+)
+_LIST = flags.DEFINE_bool('list', False, 'List the figures.')
+_RUNS = flags.DEFINE_string(
+    'runs', '', 'Folder with run folders, at any depth.'
+)
+_OUT = flags.DEFINE_string('out', '', 'Folder for what is drawn; made.')
+_VARIANT = flags.DEFINE_string(
+    'variant', '', 'Use the runs whose names end so, such as lr5e-3.'
+)
+_COLUMN = flags.DEFINE_string(
+    'column', 'srank', 'Column to draw as the rank, such as srank_free.'
+)
+_SMOOTH = flags.DEFINE_integer(
+    'smooth', 1, 'Running mean over so many iterations; 1 for none.',
+    lower_bound=1,
+)
+
+
+def find_figures() -> dict[str, layout.PaperFigure]:
+  """Every figure there is a file for, by id."""
+  modules = pkgutil.iter_modules(figures.__path__)
+  found = (
+      importlib.import_module(f'{figures.__name__}.{name}').FIGURE
+      for name in sorted(module.name for module in modules)
+      if name.startswith('figure_')
+  )
+  return {figure.id: figure for figure in found}
+
+
+def choose_figures(id_: str) -> list[layout.PaperFigure]:
+  """The figure of an id, or all of them.
+
+  Args:
+    id_: of the figure, or 'all'.
+
+  Raises:
+    UserError: there is no such figure.
+  """
+  known = find_figures()
+  if id_ != 'all' and id_ not in known:
+    raise UserError(
+        f'--figure={id_} is unknown: choose one of {", ".join(known)}, all'
+    )
+  return list(known.values()) if id_ == 'all' else [known[id_]]
+
+
+def list_figures() -> str:
+  """One line a figure."""
+  lines = (f'{x.id:5} {x.title}' for x in find_figures().values())
+  return '\n'.join((*lines, 'all   all of them'))
+
+
+def draw_figures(
+    id_: str,
+    collection: collection_lib.Collection,
+    out: pathlib.Path,
+    column: str = 'srank',
+    window: int = 1,
+) -> list[pathlib.Path]:
+  """Draws one figure, or all that have a run.
+
+  Args:
+    id_: of the figure, or 'all'.
+    collection: the runs.
+    out: folder for the files.
+    column: drawn in the place of srank.
+    window: iterations of the running mean; 1 for none.
+
+  Returns:
+    The files written.
+
+  Raises:
+    UserError: there is no such figure, nothing to draw, or a run is damaged.
+  """
+  chosen = choose_figures(id_)
+  drawable = [x for x in chosen if _has_run(x, collection)]
+  needed = dict.fromkeys(line.run for x in chosen for line in x.lines)
+  if not drawable:
+    what = 'every figure' if id_ == 'all' else f'figure {id_}'
+    raise collection_lib.nothing_for(what, list(needed), collection)
+  _report_missing(needed, collection)
+  for figure in chosen:
+    if figure not in drawable:
+      _report(f'figure {figure.id} is not drawn: it has no run')
+  written: list[pathlib.Path] = []
+  for figure in drawable:
+    if column != 'srank' and (id_ != 'all' or 'srank' in figure.columns):
+      figure = figure.with_rank_column(column)
+    written += _save(figure, collection, out, window)
+  return written
+
+
+def write_claims(
+    collection: collection_lib.Collection, out: pathlib.Path
+) -> pathlib.Path:
+  """Judges the claims, writes claims.md and prints it.
+
+  Args:
+    collection: the runs.
+    out: folder for the file.
+
+  Returns:
+    The file written.
+  """
+  text = claims.markdown(claims.judge_all(collection))
+  _report_missing(claims.needed(), collection)
+  path = out / 'claims.md'
+  drawing.write(path, text.encode())
+  print(text)
+  return path
+
+
+def _has_run(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  return len(layout.missing(figure, collection)) < len(figure.lines)
+
+
+def _save(
+    figure: layout.PaperFigure,
+    collection: collection_lib.Collection,
+    out: pathlib.Path,
+    window: int,
+) -> list[pathlib.Path]:
+  with drawing.settings():
+    drawn = layout.draw(figure, collection, window)
+    stem = f'figure_{figure.id}'
+    return [drawing.save(drawn, out / f'{stem}.{x}') for x in ('png', 'pdf')]
+
+
+def _report_missing(
+    names: Iterable[str], collection: collection_lib.Collection
+) -> None:
+  for name in names:
+    if collection.get(name) is None:
+      _report(collection_lib.missing_line(name, collection))
+
+
+def _report(line: str) -> None:
+  print(f'note: {line}', file=sys.stderr)
+
+
+def _check_flags(argv: Sequence[str]) -> None:
+  if len(argv) > 1:
+    raise UserError(
+        f'{argv[1]!r} is not a flag: write --figure=2a --runs=DIR --out=DIR'
+    )
+  if not _FIGURE.value and not _CLAIMS.value:
+    ids = ', '.join(find_figures())
+    raise UserError(
+        f'nothing to do: give --figure=ID (one of {ids}, all), --claims or '
+        '--list'
+    )
+  if _FIGURE.value:
+    choose_figures(_FIGURE.value)
+  for flag in (_RUNS, _OUT):
+    if not flag.value:
+      raise UserError(f'--{flag.name} is missing: name a folder')
+
+
+def main(argv: Sequence[str]) -> None:
+  """Draws, and shows a user's error as one line."""
+  # absl shows INFO, and fontTools tells of every glyph that goes into a PDF.
+  logging.getLogger('fontTools').setLevel(logging.WARNING)
+  try:
+    if _LIST.value:
+      print(list_figures())
+      return
+    _check_flags(argv)
+    collection = collection_lib.Collection(_RUNS.value, _VARIANT.value)
+    out = pathlib.Path(_OUT.value)
+    if _FIGURE.value:
+      for path in draw_figures(
+          _FIGURE.value, collection, out, _COLUMN.value, _SMOOTH.value
+      ):
+        print(path)
+    if _CLAIMS.value:
+      print(write_claims(collection, out))
+  except UserError as error:
+    sys.exit(f'error: {error}')
+
+
+if __name__ == '__main__':
+  app.run(main)

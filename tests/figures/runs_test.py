@@ -1,0 +1,174 @@
+import gzip
+import pathlib
+import tempfile
+
+import numpy as np
+import synthetic_runs
+from absl.testing import absltest, parameterized
+
+from implicit_underparam.errors import UserError
+from implicit_underparam.figures import collection, runs
+
+_HEADER = 'seed,iteration,gradient_steps,environment_steps,srank\n'
+
+
+class ReadTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(
+        self.enterContext(tempfile.TemporaryDirectory()))
+
+  def _write(self, text):
+    (self.folder / 'metrics.csv').write_text(text)
+
+  def test_rows_by_seed_and_iteration(self):
+    self._write(
+        _HEADER + '3,0,1,0,5\n1,0,1,0,7.5\n3,1,2,0,6\n1,1,2,0,nan\n')
+    run = runs.read(self.folder)
+    np.testing.assert_array_equal(run.seeds, [1, 3])
+    curves = run.curves('srank')
+    np.testing.assert_array_equal(curves.iterations, [0, 1])
+    np.testing.assert_array_equal(curves.values, [[7.5, np.nan], [5, 6]])
+    self.assertEqual((run.num_iterations, run.status), (2, ''))
+
+  def test_half_line_is_left_out(self):
+    self._write(_HEADER + '0,0,10,0,5\n0,1,20,0,4')
+    np.testing.assert_array_equal(
+        runs.read(self.folder).curves('srank').values, [[5]])
+
+  def test_no_row_yet(self):
+    for text in ('', _HEADER[:9], _HEADER, _HEADER + '0,0,1'):
+      self._write(text)
+      self.assertIsNone(runs.read(self.folder), text)
+
+  def test_compressed_is_the_same(self):
+    plain = synthetic_runs.gridworld(self.folder / 'plain', [30, 20])
+    packed = synthetic_runs.gridworld(
+        self.folder / 'packed', [30, 20], compressed=True)
+    np.testing.assert_array_equal(
+        runs.read(plain).rows, runs.read(packed).rows)
+
+  def test_status(self):
+    path = synthetic_runs.gridworld(
+        self.folder / 'run', [30], status='running')
+    self.assertEqual(runs.read(path).status, 'running')
+
+  def test_stopped_seed(self):
+    path = synthetic_runs.write(self.folder / 'run', {
+        'srank': {0: list(range(10)), 1: list(range(9)), 2: list(range(8))}})
+    run = runs.read(path)
+    # Seed 1 is one row behind, as in a file that grows.
+    self.assertEqual(run.stopped(), {2: 7})
+    np.testing.assert_array_equal(
+        run.has_row(2), [True] * 8 + [False] * 2)
+    np.testing.assert_array_equal(
+        run.curves('srank').values[2, 7:], [7, np.nan, np.nan])
+
+  def test_thinned(self):
+    self._write(_HEADER + ''.join(f'0,{k},0,0,1\n' for k in range(0, 500, 5)))
+    run = runs.read(self.folder)
+    self.assertEqual((run.spacing, run.num_iterations), (5, 500))
+
+  @parameterized.parameters(
+      ('step,value\n1,2\n', 'does not begin with the columns'),
+      (_HEADER + '0,0,1,1,5\n0,1,1,1,x\n', 'line 3 .* is not 5 numbers'),
+      (_HEADER + '0,0,1,1,5\n0,1,1,1\n0,2,1,1,4\n', 'line 3 .* is not 5'),
+      (_HEADER + '0,0,1,1,5\n0,0,1,1,5\n', 'two rows of seed 0, iteration 0'),
+      (_HEADER + 'nan,0,1,1,5\n', 'without seed or iteration'),
+  )
+  def test_damaged(self, text, message):
+    self._write(text)
+    with self.assertRaisesRegex(UserError, message):
+      runs.read(self.folder)
+
+  def test_unreadable(self):
+    (self.folder / 'metrics.csv').write_bytes(b'\xff\xfe\x00')
+    with self.assertRaisesRegex(UserError, 'metrics.csv cannot be read'):
+      runs.read(self.folder)
+
+  @parameterized.parameters(b'no gzip', gzip.compress(b'text' * 99)[:-9])
+  def test_damaged_archive(self, data):
+    (self.folder / 'metrics.csv.gz').write_bytes(data)
+    with self.assertRaisesRegex(UserError, 'metrics.csv.gz cannot be read'):
+      runs.read(self.folder)
+
+  def test_damaged_description(self):
+    synthetic_runs.gridworld(self.folder / 'run', [30])
+    (self.folder / 'run' / 'run.json').write_text('{')
+    with self.assertRaisesRegex(UserError, 'run.json is not JSON'):
+      runs.read(self.folder / 'run')
+
+  def test_missing_column(self):
+    self._write(_HEADER + '0,0,1,1,5\n')
+    with self.assertRaisesRegex(UserError, "'loss'.*one of srank"):
+      runs.read(self.folder).curves('loss')
+
+  def test_missing_file(self):
+    with self.assertRaisesRegex(UserError, 'holds no metrics.csv'):
+      runs.read(self.folder)
+
+
+class CollectionTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(
+        self.enterContext(tempfile.TemporaryDirectory()))
+
+  def test_finds_runs_at_any_depth_and_not_inside_runs(self):
+    for path in ('a', 'deep/er/b', 'a/checkpoints/c'):
+      synthetic_runs.gridworld(self.folder / path, [30])
+    found = collection.find(self.folder)
+    self.assertEqual(
+        {name: [str(p.relative_to(self.folder)) for p in paths]
+         for name, paths in found.items()},
+        {'a': ['a'], 'b': ['deep/er/b']})
+
+  def test_a_run_itself(self):
+    path = synthetic_runs.gridworld(self.folder / 'a', [30])
+    self.assertIsNotNone(collection.Collection(path).get('a'))
+
+  def test_variant(self):
+    synthetic_runs.gridworld(self.folder / 'a', [30])
+    synthetic_runs.gridworld(self.folder / 'a_lr5e-3', [20])
+    for variant, expected in (('', 30), ('lr5e-3', 20)):
+      run = collection.Collection(self.folder, variant).get('a')
+      self.assertEqual(run.curves('srank').values[0, 0], expected)
+    self.assertIsNone(collection.Collection(self.folder, 'zz').get('a'))
+
+  def test_two_of_one_name(self):
+    for path in ('x/a', 'y/a', 'y/b'):
+      synthetic_runs.gridworld(self.folder / path, [30])
+    found = collection.Collection(self.folder)
+    self.assertIsNotNone(found.get('b'))
+    with self.assertRaisesRegex(UserError, 'several runs are called a: .*x/a'):
+      found.get('a')
+
+  def test_wrong_folders(self):
+    with self.assertRaisesRegex(UserError, 'holds no run'):
+      collection.find(self.folder)
+    with self.assertRaisesRegex(UserError, 'is not a folder'):
+      collection.find(self.folder / 'nowhere')
+
+  @parameterized.parameters(
+      ('oracle', '', '--base_dir=D/oracle '
+       '--gin_files=gin_configs/gridworld/oracle.gin'),
+      ('exact_penalty', 'lr5e-3', '--base_dir=D/exact_penalty_lr5e-3 '
+       '--gin_files=gin_configs/gridworld/exact.gin '
+       '--gin_files=gin_configs/gridworld/penalty.gin '
+       "--gin_bindings='adam.learning_rate = 0.005'"),
+  )
+  def test_command(self, name, variant, expected):
+    self.assertEqual(
+        collection.command(name, variant, 'D'),
+        f'python -m implicit_underparam.train {expected}')
+
+  def test_learning_rate(self):
+    self.assertEqual(collection.learning_rate(''), 0.001)
+    self.assertEqual(collection.learning_rate('lr5e-3'), 0.005)
+    self.assertIsNone(collection.learning_rate('wide'))
+
+
+if __name__ == '__main__':
+  absltest.main()

@@ -1,0 +1,55 @@
+"""Writes small run folders for the tests of the figures."""
+
+import gzip
+import json
+import pathlib
+
+
+def write(folder, columns, compressed=False, status=None):
+  """Writes a run.
+
+  Args:
+    folder: of the run; made.
+    columns: {name: {seed: [one value an iteration]}}; None leaves a row out.
+    compressed: writes metrics.csv.gz.
+    status: of run.json; None for no such file.
+  """
+  folder = pathlib.Path(folder)
+  folder.mkdir(parents=True)
+  names = list(columns)
+  counts = ('seed', 'iteration', 'gradient_steps', 'environment_steps')
+  lines = [','.join((*counts, *names))]
+  by_seed = columns[names[0]]
+  for k in range(max(map(len, by_seed.values()))):
+    for seed, values in by_seed.items():
+      if k < len(values) and values[k] is not None:
+        row = (columns[name][seed][k] for name in names)
+        lines.append(','.join(map(repr, (seed, k, 10 * k, 20 * k, *row))))
+  text = '\n'.join(lines) + '\n'
+  if compressed:
+    (folder / 'metrics.csv.gz').write_bytes(gzip.compress(text.encode()))
+  else:
+    (folder / 'metrics.csv').write_text(text)
+  if status is not None:
+    (folder / 'run.json').write_text(json.dumps({'status': status}))
+  return folder
+
+
+def gridworld(folder, srank, seeds=3, **options):
+  """Writes a run with the columns of the gridworld suite.
+
+  Args:
+    folder: of the run.
+    srank: [iterations] of seed 0; seed s has s more.
+    seeds: how many.
+    **options: of `write`.
+  """
+  rank = {s: [x + s for x in srank] for s in range(seeds)}
+  columns = {
+      'loss': {s: [1.0 + x for x in range(len(v))] for s, v in rank.items()},
+      'srank': rank,
+      'srank_free': {s: [x / 2 for x in v] for s, v in rank.items()},
+      'normalized_return': {s: [x / 64 for x in v] for s, v in rank.items()},
+      'q_star_fit_error': {s: [1 / x for x in v] for s, v in rank.items()},
+  }
+  return write(folder, columns, **options)
