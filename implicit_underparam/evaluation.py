@@ -170,8 +170,8 @@ def eval_return(
   Returns:
     The expected sum of rewards over an episode.
   """
-  policy = tabular.boltzmann_policy(q_values, temperature)
-  return float(tabular.finite_return(environment, policy))
+  q_values = np.ascontiguousarray(q_values, np.float32)
+  return _boltzmann_return(environment, q_values.tobytes(), temperature)
 
 
 @gin.register
@@ -190,8 +190,9 @@ def normalized_return(
   Returns:
     0 for the uniform policy, 1 for the expert.
   """
-  policy = tabular.boltzmann_policy(q_values, temperature)
-  return float(tabular.normalized_return(environment, policy, temperature))
+  value = eval_return(q_values, environment, temperature)
+  random, expert = tabular.reference_returns(environment, temperature)
+  return (value - random) / (expert - random)
 
 
 @gin.register
@@ -258,6 +259,17 @@ def q_star_fit_error(
   free = environment.free_states
   targets = _q_star(environment, temperature)[free]
   return float(tabular.linear_fit_error(features[free], targets, rcond))
+
+
+@functools.lru_cache(maxsize=16)
+def _boltzmann_return(
+    environment: tabular.TabularMDP, q_values: bytes, temperature: float
+) -> float:
+  """Cached, since two columns show it in different units."""
+  table = np.frombuffer(q_values, np.float32)
+  table = table.reshape(environment.num_states, environment.num_actions)
+  policy = tabular.boltzmann_policy(table, temperature)
+  return float(tabular.finite_return(environment, policy))
 
 
 @functools.lru_cache(maxsize=8)

@@ -83,12 +83,18 @@ def _start(
     if core is not None:
       os.sched_setaffinity(0, {core})
 
+  environment = {
+      # Runs that differ only in traced numbers share one compiled program.
+      'JAX_COMPILATION_CACHE_DIR': str(base_dir / '.compiled'),
+      'OMP_NUM_THREADS': '1',
+      **os.environ,
+  }
   with open(base_dir / 'logs' / f'{run.name}.txt', 'a') as log:
     return subprocess.Popen(
         run.command(base_dir),
         stdout=log,
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
-        env={**os.environ, 'OMP_NUM_THREADS': '1'},
+        env=environment,
         preexec_fn=keep_to_core,
     )

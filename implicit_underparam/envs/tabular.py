@@ -232,14 +232,26 @@ def normalized_return(
   Raises:
     UserError: the expert is no better than random, so there is no scale.
   """
-  random, expert = _reference_returns(mdp, temperature)
+  random, expert = reference_returns(mdp, temperature)
   return (finite_return(mdp, policy) - random) / (expert - random)
 
 
 @functools.lru_cache(maxsize=64)
-def _reference_returns(
+def reference_returns(
     mdp: TabularMDP, temperature: float
 ) -> tuple[float, float]:
+  """Returns of the uniform policy and of the Boltzmann policy of soft Q*.
+
+  Args:
+    mdp: the process.
+    temperature: alpha, of the expert's policy and of its Q*.
+
+  Returns:
+    random, expert: expected undiscounted returns over the horizon.
+
+  Raises:
+    UserError: if the expert is no better, so that nothing can be normalized.
+  """
   best = q_star(mdp, temperature)
   random, expert = (
       float(finite_return(mdp, boltzmann_policy(q_values, temperature)))

@@ -12,6 +12,7 @@ _CONFIGURATIONS = {
     'online_fqi': 3.0,
     'online_fqi_n10': 1.0,
     'supervised': 3.0,
+    'supervised_t10': 1.0,
     'reinitialized': 3.0,
     'oracle': 3.5,
     'fitted_q_evaluation': 3.0,
