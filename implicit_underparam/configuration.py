@@ -146,7 +146,8 @@ def _hint(text: str) -> str:
                       text)
   if unknown:
     # gin offers no public list of what is registered.
-    names = {x.split('.')[-1] for x in gin.config._REGISTRY}
+    registry = gin.config._REGISTRY.items()
+    names = {x.split('.')[-1] for x, _ in registry}
     return _did_you_mean(unknown[1].split('.')[-1], sorted(names))
   parameter = re.search(
       r"Configurable '(.*)' doesn't have a parameter named '(.*)'", text

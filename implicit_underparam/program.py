@@ -89,7 +89,9 @@ class Program:
         self.columns, output.probes, output.parameters, self.loop.environment
     )
     scalars = {name: float(x) for name, x in output.scalars.items()}
-    return scalars | measured
+    # By name, so that a run started from its config.gin, which gin sorts, has
+    # the same columns.
+    return dict(sorted((scalars | measured).items()))
 
   def _output_shapes(self) -> types.IterationOutput:
     state = jax.eval_shape(self._init_seed, jnp.uint32(0))

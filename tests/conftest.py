@@ -1,7 +1,20 @@
 """Settings for every test."""
 
 import os
+import pathlib
+import sys
+
+from absl import flags
+from absl.testing import absltest
 
 # Before JAX is imported anywhere: a test may not depend on what a machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('MPLBACKEND', 'agg')
+
+# absltest makes temporary folders from a flag; pytest parses none.
+assert absltest
+if not flags.FLAGS.is_parsed():
+  flags.FLAGS.mark_as_parsed()
+
+# What tests share stands beside them.
+sys.path.insert(0, str(pathlib.Path(__file__).parent))

@@ -1,0 +1,52 @@
+"""Small gridworld runs for the tests: seconds, and the real program."""
+
+from collections.abc import Sequence
+import os
+import pathlib
+import subprocess
+import sys
+
+BINDINGS = (
+    'Runner.seeds = (0, 1)',
+    'Runner.num_iterations = 24',
+    'Runner.checkpoint_every = 5',
+    'FittedIteration.gradient_steps = 5',
+    'TabularReplay.initial_transitions = 500',
+    'TabularReplay.capacity = 1000',
+)
+GIN_FILE = 'gin_configs/gridworld/offline_fqi.gin'
+_CACHE = pathlib.Path(os.environ.get('TMPDIR', '/tmp')) / 'iup_test_programs'
+
+
+def command(
+    base_dir: pathlib.Path | str,
+    bindings: Sequence[str] = (),
+    gin_files: Sequence[str] = (GIN_FILE,),
+) -> list[str]:
+  """The command line of a small run."""
+  return [
+      sys.executable, '-m', 'implicit_underparam.train',
+      f'--base_dir={base_dir}',
+      *(f'--gin_files={x}' for x in gin_files),
+      *(f'--gin_bindings={x}' for x in (*BINDINGS, *bindings)),
+  ]  # fmt: skip
+
+
+def environment() -> dict[str, str]:
+  """Processes of one test session share what they compile."""
+  return {
+      **os.environ,
+      'JAX_PLATFORMS': 'cpu',
+      'JAX_COMPILATION_CACHE_DIR': str(_CACHE),
+      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
+  }
+
+
+def run(
+    arguments: Sequence[str], **kwargs
+) -> subprocess.CompletedProcess[str]:
+  """Runs a command to its end."""
+  return subprocess.run(
+      arguments, env=environment(), capture_output=True, text=True,
+      timeout=300, check=False, **kwargs,
+  )  # fmt: skip
