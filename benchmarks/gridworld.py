@@ -9,15 +9,14 @@ both on one core, in turn. Quote the ratio: absolute numbers depend on the
 machine and on what else it does.
 """
 
-from collections.abc import Callable, Sequence
 import dataclasses
 import os
 import statistics
 import time
+from collections.abc import Callable, Sequence
 
-from absl import app
-from absl import flags
 import numpy as np
+from absl import app, flags
 
 _CORE = flags.DEFINE_integer('core', 0, 'The core to use; -1 for all.')
 _REPEATS = flags.DEFINE_integer('repeats', 7, 'Timings of each, in turn.')
@@ -59,11 +58,7 @@ def package(num_seeds: int, penalty: bool) -> Contestant:
   import jax
   import jax.numpy as jnp
 
-  from implicit_underparam import learner
-  from implicit_underparam import loops
-  from implicit_underparam import networks
-  from implicit_underparam import penalties
-  from implicit_underparam import program
+  from implicit_underparam import learner, loops, networks, penalties, program
   from implicit_underparam.agents import fqi
   from implicit_underparam.data import tabular
   from implicit_underparam.envs import gridworld
@@ -148,7 +143,7 @@ def pytorch(penalty: bool) -> Contestant:
   return Contestant('PyTorch' + (', penalty' if penalty else ''), run)
 
 
-def _transitions(mdp) -> tuple:  # noqa: ANN001
+def _transitions(mdp) -> tuple:
   import torch
 
   rng = np.random.default_rng(0)

@@ -1,6 +1,5 @@
 """Finds and parses gin files, and says in one line what is wrong in them."""
 
-from collections.abc import Iterator, Sequence
 import contextlib
 import difflib
 import importlib.util  # gin's `include` needs it to have been imported.
@@ -8,6 +7,7 @@ import inspect
 import logging
 import pathlib
 import re
+from collections.abc import Iterator, Sequence
 
 import gin
 
@@ -153,8 +153,9 @@ def _hint(text: str) -> str:
       r"Configurable '(.*)' doesn't have a parameter named '(.*)'", text
   )
   if parameter:
-    names = list(inspect.signature(gin.get_configurable(parameter[1])).parameters)
-    return _did_you_mean(parameter[2], names)
+    configurable = gin.get_configurable(parameter[1])
+    arguments = list(inspect.signature(configurable).parameters)
+    return _did_you_mean(parameter[2], arguments)
   if 'Required bindings' in text:
     return '; include a base configuration, or bind it'
   return ''

@@ -6,29 +6,30 @@
 Prints the measures and draws the spectrum.
 """
 
-from collections.abc import Mapping, Sequence
 import pathlib
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from absl import app
-from absl import flags
 import numpy as np
+from absl import app, flags
 
-from implicit_underparam import errors
-from implicit_underparam import metrics
+from implicit_underparam import errors, metrics
 
-_FEATURES = flags.DEFINE_string(
-    'features', None, 'A .npy file with features [N, d], or [seeds, N, d].'
-)
-_BASE_DIR = flags.DEFINE_string('base_dir', None, "A run's folder.")
-_CHECKPOINT = flags.DEFINE_integer(
-    'checkpoint', None, 'Iterations done at the checkpoint; the latest if None.'
-)
-_DELTA = flags.DEFINE_float('delta', 0.01, 'Threshold of srank.')
-_OUT = flags.DEFINE_string(
-    'out', None, 'The figure; beside the input if None.'
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the command's flags; not at import, where they would collide."""
+  flags.DEFINE_string(
+      'features', None, 'A .npy file with features [N, d] or [seeds, N, d].'
+  )
+  flags.DEFINE_string('base_dir', None, "A run's folder.")
+  flags.DEFINE_integer(
+      'checkpoint', None, 'Iterations done there; the latest if None.'
+  )
+  flags.DEFINE_float('delta', 0.01, 'Threshold of srank.')
+  flags.DEFINE_string('out', None, 'The figure; beside the input if None.')
 
 
 def load_features(path: pathlib.Path) -> dict[str, np.ndarray]:
@@ -81,10 +82,7 @@ def run_features(
     UserError: for a folder without a run, or without that checkpoint.
   """
   # Imported late: a .npy file needs neither JAX programs nor Orbax.
-  from implicit_underparam import checkpoints
-  from implicit_underparam import configuration
-  from implicit_underparam import program
-  from implicit_underparam import runner
+  from implicit_underparam import checkpoints, configuration, program, runner
 
   config = base_dir / 'config.gin'
   if not config.is_file():
@@ -152,15 +150,15 @@ def _number(value: float) -> str:
 
 def _input() -> tuple[dict[str, np.ndarray], pathlib.Path]:
   """The matrices that the flags name, and where the figure goes."""
-  if bool(_FEATURES.value) == bool(_BASE_DIR.value):
+  if bool(FLAGS.features) == bool(FLAGS.base_dir):
     raise errors.UserError(
         'give either --features=FILE.npy or --base_dir=DIR'
     )
-  if _FEATURES.value:
-    path = pathlib.Path(_FEATURES.value)
+  if FLAGS.features:
+    path = pathlib.Path(FLAGS.features)
     return load_features(path), path.with_name(f'{path.stem}_spectrum.png')
-  base_dir = pathlib.Path(_BASE_DIR.value)
-  features = run_features(base_dir, _CHECKPOINT.value)
+  base_dir = pathlib.Path(str(FLAGS.base_dir))
+  features = run_features(base_dir, FLAGS.checkpoint)
   return features, base_dir / 'spectrum.png'
 
 
@@ -174,16 +172,17 @@ def main(argv: Sequence[str]) -> None:
           f'{argv[1]!r} is not a flag: write --features={argv[1]}'
       )
     matrices, out = _input()
-    out = pathlib.Path(_OUT.value) if _OUT.value else out
+    out = pathlib.Path(FLAGS.out) if FLAGS.out else out
     shapes = {' x '.join(map(str, x.shape)) for x in matrices.values()}
-    rows = {k: measures(x, _DELTA.value) for k, x in matrices.items()}
+    rows = {k: measures(x, FLAGS.delta) for k, x in matrices.items()}
     print(f'features: {", ".join(sorted(shapes))} (rows x units)')
     print(table(rows))
     spectra = {k: metrics.singular_values(x) for k, x in matrices.items()}
-    print(f'figure: {spectrum.draw(spectra, out, _DELTA.value)}')
+    print(f'figure: {spectrum.draw(spectra, out, FLAGS.delta)}')
   except errors.UserError as error:
     sys.exit(f'error: {error}')
 
 
 if __name__ == '__main__':
+  define_flags()
   app.run(main)

@@ -13,19 +13,18 @@ Its other arguments need defaults, which gin may bind. The column
 `name_probe`; a plain name measures on the probe 'all'.
 """
 
-from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 import difflib
 import functools
 import inspect
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import gin
 import numpy as np
 
-from implicit_underparam import errors
+from implicit_underparam import errors, types
 from implicit_underparam import metrics as metrics_lib
-from implicit_underparam import types
 from implicit_underparam.envs import tabular
 
 AVAILABLE = (

@@ -1,15 +1,14 @@
 """The one gradient step, and the rules for the target network."""
 
-from collections.abc import Callable, Mapping
 import dataclasses
+from collections.abc import Callable, Mapping
 
 import gin
 import jax
 import jax.numpy as jnp
 import optax
 
-from implicit_underparam import errors
-from implicit_underparam import types
+from implicit_underparam import errors, types
 
 SampleFn = Callable[[types.Array], types.Batch]
 

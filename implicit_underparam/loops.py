@@ -1,16 +1,15 @@
 """What one iteration is; the runner vectorises, compiles and repeats it."""
 
-from collections.abc import Mapping
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import gin
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import errors
+from implicit_underparam import errors, types
 from implicit_underparam import learner as learner_lib
-from implicit_underparam import types
 from implicit_underparam.agents import fqi
 from implicit_underparam.data import tabular as tabular_data
 from implicit_underparam.envs import tabular
@@ -51,7 +50,7 @@ class FittedIteration:
   """
 
   learner: learner_lib.Learner
-  data: tabular_data.TabularReplay | tabular_data.AllStates
+  data: tabular_data.TabularData
   gradient_steps: int = 200
   reinitialize: bool = False
 

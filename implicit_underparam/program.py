@@ -1,7 +1,7 @@
 """A loop compiled for several seeds, and its outputs as rows of numbers."""
 
-from collections.abc import Callable, Mapping, Sequence
 import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -9,9 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from implicit_underparam import evaluation
-from implicit_underparam import types
-from implicit_underparam import writers
+from implicit_underparam import evaluation, types, writers
 
 
 def _one_after_another(iterate: Callable) -> Callable:

@@ -1,21 +1,17 @@
 """The outer loop: iterate, measure, write, checkpoint, go on after a stop."""
 
-from collections.abc import Iterator, Mapping, Sequence
 import contextlib
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 
 import gin
 import jax
 import tqdm
 
-from implicit_underparam import checkpoints
-from implicit_underparam import errors
-from implicit_underparam import program as program_lib
-from implicit_underparam import run_folder
-from implicit_underparam import types
-from implicit_underparam import writers
+from implicit_underparam import checkpoints, errors, run_folder, types, writers
+from implicit_underparam.program import SEED_AXES, Program, Rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,7 +82,7 @@ class Runner:
     from implicit_underparam.figures import summary
 
     with run_folder.RunFolder(self.base_dir) as folder:
-      program = program_lib.Program(self.loop, self.seeds, self.metrics, self.seed_axis)
+      program = Program(self.loop, self.seeds, self.metrics, self.seed_axis)
       config = gin.operative_config_str()
       folder.check_config(config, may_differ=('Runner.num_iterations',))
       folder.start(seeds=list(self.seeds), device=_device())
@@ -96,7 +92,7 @@ class Runner:
       folder.finish('finished', stopped_seeds=dict(result.stopped_seeds))
     return result
 
-  def _run(self, folder: run_folder.RunFolder, program: program_lib.Program) -> RunResult:
+  def _run(self, folder: run_folder.RunFolder, program: Program) -> RunResult:
     checkpointer = checkpoints.Checkpointer(folder.path / 'checkpoints')
     state = program.init()
     restored = checkpointer.restore(state)
@@ -107,7 +103,7 @@ class Runner:
         ) as writer,
         self._progress_bar(start) as progress,
     ):
-      rows = program_lib.Rows(program, writer)
+      rows = Rows(program, writer)
       for iteration in range(start, self.num_iterations):
         state, output = program.iterate(state)
         stopped = rows.push(iteration, output)
@@ -189,8 +185,8 @@ def _check_arguments(
       raise errors.UserError(
           f'Runner.{name} is {value}: give a whole number, at least 1'
       )
-  if seed_axis not in program_lib.SEED_AXES:
+  if seed_axis not in SEED_AXES:
     raise errors.UserError(
         f'Runner.seed_axis is {seed_axis!r}: use one of '
-        f'{", ".join(sorted(program_lib.SEED_AXES))}'
+        f'{", ".join(sorted(SEED_AXES))}'
     )

@@ -5,26 +5,30 @@
       --gin_bindings='Runner.num_iterations = 100'
 """
 
-from collections.abc import Sequence
 import sys
+from collections.abc import Sequence
+from typing import Any
 
-from absl import app
-from absl import flags
-from absl import logging
-import gin
+from absl import app, flags, logging
 
-from implicit_underparam import configuration
-from implicit_underparam import errors
+from implicit_underparam import configuration, errors
 
-_BASE_DIR = flags.DEFINE_string(
-    'base_dir', None, 'Folder of the run: made, or gone on with.'
-)
-_GIN_FILES = flags.DEFINE_multi_string(
-    'gin_files', [], 'Configuration file; repeat the flag for several.'
-)
-_GIN_BINDINGS = flags.DEFINE_multi_string(
-    'gin_bindings', [], "One binding, such as 'Runner.seeds = (0, 1)'; repeat."
-)
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the command's flags; not at import, where they would collide."""
+  flags.DEFINE_string(
+      'base_dir', None, 'Folder of the run: made, or gone on with.'
+  )
+  flags.DEFINE_multi_string(
+      'gin_files', [], 'Configuration file; repeat the flag for several.'
+  )
+  flags.DEFINE_multi_string(
+      'gin_bindings',
+      [],
+      "One binding, such as 'Runner.seeds = (0, 1)'; repeat for several.",
+  )
 
 
 def run(
@@ -50,7 +54,7 @@ def run(
   print(_closing_line(result))
 
 
-def _closing_line(result: 'runner.RunResult') -> str:  # noqa: F821
+def _closing_line(result: Any) -> str:
   if result.started_at >= result.num_iterations:
     text = f'nothing to do: {result.num_iterations} iterations are there'
   else:
@@ -63,7 +67,7 @@ def _closing_line(result: 'runner.RunResult') -> str:  # noqa: F821
 
 def main(argv: Sequence[str]) -> None:
   """Runs, and shows a user's error as one line."""
-  if not flags.FLAGS['verbosity'].present:
+  if not FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
   try:
     if len(argv) > 1:
@@ -71,14 +75,14 @@ def main(argv: Sequence[str]) -> None:
           f'{argv[1]!r} is not a flag: write --base_dir=DIR '
           '--gin_files=FILE.gin'
       )
-    if not _BASE_DIR.value:
+    if not FLAGS.base_dir:
       raise errors.UserError('--base_dir is missing: name a folder for the run')
-    if not _GIN_FILES.value:
+    if not FLAGS.gin_files:
       raise errors.UserError(
           '--gin_files is missing: name a configuration, for example '
           'gin_configs/gridworld/offline_fqi.gin'
       )
-    run(_BASE_DIR.value, _GIN_FILES.value, _GIN_BINDINGS.value)
+    run(FLAGS.base_dir, FLAGS.gin_files, FLAGS.gin_bindings)
   except errors.UserError as error:
     sys.exit(f'error: {error}')
   except KeyboardInterrupt:
@@ -87,4 +91,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == '__main__':
+  define_flags()
   app.run(main)

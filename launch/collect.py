@@ -3,13 +3,12 @@
   python -m launch.collect --runs=DIR --out=results/gridworld
 """
 
-from collections.abc import Sequence
 import csv
 import pathlib
 import sys
+from collections.abc import Sequence
 
-from absl import app
-from absl import flags
+from absl import app, flags
 
 _RUNS = flags.DEFINE_string('runs', None, 'Folder of the runs.', required=True)
 _OUT = flags.DEFINE_string('out', None, 'Folder to write.', required=True)

@@ -1,11 +1,11 @@
 """Runs a sweep on this machine, one process a core."""
 
-from collections.abc import Callable, Iterable, Sequence
 import json
 import os
 import pathlib
 import subprocess
 import time
+from collections.abc import Callable, Iterable, Sequence
 
 from launch.run import Run
 

@@ -4,7 +4,6 @@
   python -m launch.sweep --sweep=gridworld --engine=local --base_dir=DIR
 """
 
-from collections.abc import Sequence
 import difflib
 import importlib
 import os
@@ -13,13 +12,12 @@ import pkgutil
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 
-from absl import app
-from absl import flags
 import tqdm
+from absl import app, flags
 
-from launch import local
-from launch import sweeps
+from launch import local, sweeps
 from launch.run import Run
 
 _SWEEP = flags.DEFINE_string('sweep', None, 'Name of the sweep.')

@@ -1,16 +1,11 @@
 """Tests of implicit_underparam.learner."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest, parameterized
 
-from implicit_underparam import errors
-from implicit_underparam import learner
-from implicit_underparam import networks
-from implicit_underparam import penalties
-from implicit_underparam import types
+from implicit_underparam import errors, learner, networks, penalties, types
 from implicit_underparam.agents import fqi
 
 B, K, A, D = 32, 6, 3, 8

@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 import time
 
-from absl.testing import absltest
 import small_runs
+from absl.testing import absltest
 
 from implicit_underparam import run_folder
 

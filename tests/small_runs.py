@@ -1,10 +1,10 @@
 """Small gridworld runs for the tests: seconds, and the real program."""
 
-from collections.abc import Sequence
 import os
 import pathlib
 import subprocess
 import sys
+from collections.abc import Sequence
 
 BINDINGS = (
     'Runner.seeds = (0, 1)',

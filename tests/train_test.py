@@ -8,13 +8,11 @@ import shutil
 import subprocess
 import tempfile
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import gin
 import small_runs
+from absl.testing import absltest, parameterized
 
-from implicit_underparam import errors
-from implicit_underparam import train
+from implicit_underparam import errors, train
 
 COLUMNS = (
     'srank', 'srank_free', 'srank_minibatch', 'normalized_return',

@@ -4,16 +4,15 @@ What distinguishes the paper's gridworld runs from their controls is one thing,
 how y_k is computed from Q_{k-1}: a target rule, one function each below.
 """
 
-from collections.abc import Callable
 import dataclasses
+from collections.abc import Callable
 
 import flax.linen as nn
 import gin
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import losses
-from implicit_underparam import types
+from implicit_underparam import losses, types
 from implicit_underparam.data import tabular as tabular_data
 from implicit_underparam.envs import tabular
 
@@ -32,7 +31,7 @@ def optimality_targets(
     mdp: tabular.TabularMDP,
     data: View,
 ) -> types.Array:
-  """Soft Q-learning: y = r + gamma alpha log sum_a' exp(Q_{k-1}(s', a') / alpha)."""
+  """Soft Q-learning: y = r + gamma V(s'), V the soft value of Q_{k-1}."""
   value = jax.vmap(losses.soft_value, (0, None))(q_values, temperature)
   return data.reward + mdp.discount * data.backup(value)
 
@@ -125,7 +124,9 @@ class FQIAgent:
       self, params: types.Params, state: types.Array
   ) -> types.NetworkOutput:
     """Q-values [B, A] and features [B, d] of states [B, k]."""
-    return self.network.apply(params, state)
+    output = self.network.apply(params, state)
+    assert isinstance(output, types.NetworkOutput)
+    return output
 
   def loss(
       self,
@@ -137,6 +138,7 @@ class FQIAgent:
     """(Q(s, a) - y)^2, or its mean over actions where y has them all."""
     del target_params, rng
     output = self.apply(params, batch.state)
+    assert batch.target is not None, 'the data holds no targets'
     if batch.action is None:
       errors = jax.vmap(losses.mean_squared_error)(
           output.q_values, batch.target

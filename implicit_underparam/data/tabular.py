@@ -4,17 +4,16 @@ Both kinds of data live on the device, are pure, and answer the same
 questions, so that a target rule (agents/fqi.py) need not know which it labels.
 """
 
-from collections.abc import Callable
 import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
 
 import gin
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from implicit_underparam import errors
-from implicit_underparam import types
+from implicit_underparam import errors, types
 from implicit_underparam.data import sampling
 from implicit_underparam.envs import tabular
 
@@ -84,6 +83,33 @@ class ReplayState(NamedTuple):
   environment_steps: types.Array
 
 
+class TabularData(Protocol):
+  """What a fitted iteration asks of its data; the state is a pytree."""
+
+  environment: tabular.TabularMDP
+
+  def init(self, rng: types.Array) -> Any:
+    """The state before the first iteration."""
+
+  def collect(self, state: Any, policy: types.Array, rng: types.Array) -> Any:
+    """Adds what an iteration gathers with `policy` [S, A]."""
+
+  def view(self, state: Any) -> Transitions | AllPairs:
+    """What a target rule labels."""
+
+  def label(self, state: Any, targets: types.Array) -> Any:
+    """Sets the labels."""
+
+  def sample(self, state: Any, rng: types.Array) -> types.Batch:
+    """A batch for one gradient step."""
+
+  def probe_counts(self, state: Any, rng: types.Array) -> types.Array:
+    """How often each state stands in a large minibatch: [S] float32."""
+
+  def environment_steps(self, state: Any) -> types.Array:
+    """Steps of the environment taken since the run began: [] int32."""
+
+
 Collector = Callable[
     [tabular.TabularMDP, types.Array, int, types.Array], Transitions
 ]
@@ -128,6 +154,7 @@ def rollouts(
 
   # All at once: a compiler takes a second for each place that draws numbers.
   uniform = jax.random.uniform(rollout_rng, (mdp.horizon, 2, num_episodes))
+  episodes: Transitions
   _, episodes = jax.lax.scan(step, start, uniform)
   total = num_episodes * mdp.horizon
   kept = jnp.argsort(jax.random.bits(shuffle_rng, (total,)))[:num_transitions]
@@ -178,8 +205,8 @@ class TabularReplay:
     behaviour_policy: who gathers them; None is the agent's current policy,
       the Boltzmann policy of Q_{k-1}.
     monte_carlo_horizon: steps for which each transition is continued under
-      the behaviour policy for its Monte-Carlo return; 0 for none. The part
-      of the return that is cut off is at most discount^horizon / (1 - discount).
+      the behaviour policy for its Monte-Carlo return; 0 for none. What is
+      cut off is at most discount^horizon / (1 - discount).
     probe_size: transitions in the 'minibatch' probe (2048, section A).
   """
 

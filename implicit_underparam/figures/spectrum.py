@@ -1,12 +1,12 @@
 """The singular values of one or more feature matrices."""
 
-from collections.abc import Mapping
 import os
 import pathlib
+from collections.abc import Mapping
 
+import numpy as np
 from matplotlib.backends import backend_agg
 from matplotlib.figure import Figure
-import numpy as np
 
 from implicit_underparam import errors
 

@@ -1,17 +1,14 @@
 """Tests of implicit_underparam.agents.fqi: every target rule, exactly."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest, parameterized
 
-from implicit_underparam import networks
-from implicit_underparam import types
+from implicit_underparam import networks, types
 from implicit_underparam.agents import fqi
 from implicit_underparam.data import tabular as data
-from implicit_underparam.envs import gridworld
-from implicit_underparam.envs import tabular
+from implicit_underparam.envs import gridworld, tabular
 
 ENV = gridworld.grid16smoothobs()
 TEMPERATURE = 0.1

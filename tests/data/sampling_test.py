@@ -1,10 +1,9 @@
 """Tests of implicit_underparam.data.sampling."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest, parameterized
 
 from implicit_underparam.data import sampling
 

@@ -1,15 +1,13 @@
 """Tests of implicit_underparam.data.tabular."""
 
-from absl.testing import absltest
-from absl.testing import parameterized
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl.testing import absltest, parameterized
 
 from implicit_underparam import errors
 from implicit_underparam.data import tabular as data
-from implicit_underparam.envs import gridworld
-from implicit_underparam.envs import tabular
+from implicit_underparam.envs import gridworld, tabular
 
 ENV = gridworld.grid16smoothobs()
 

@@ -1,0 +1,152 @@
+"""The arrows of the design, the one gradient step, lint and types."""
+
+import ast
+import pathlib
+import re
+import subprocess
+import sys
+
+from absl.testing import absltest, parameterized
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+PACKAGE = ROOT / 'implicit_underparam'
+NAME = 'implicit_underparam'
+
+# What a module may import from the package besides what is always allowed.
+_ALWAYS = {'errors'}
+ALLOWED = {
+    'errors': set(),
+    'types': set(),
+    'losses': {'types'},
+    'penalties': {'types'},
+    'metrics': {'types'},
+    'networks': {'types'},
+    'run_folder': set(),
+    'writers': {'run_folder'},
+    'serialization': {'types'},
+    'checkpoints': {'run_folder', 'serialization', 'types'},
+    'learner': {'types'},
+    'envs': {'types', 'envs'},
+    'data': {'types', 'envs', 'data'},
+    'agents': {'types', 'losses', 'networks', 'envs', 'data'},
+    'evaluation': {'types', 'metrics', 'envs'},
+    'loops': {'types', 'learner', 'agents', 'data', 'envs'},
+    'program': {'types', 'evaluation', 'writers'},
+    'figures': {'figures'},
+    'configuration': set(),
+}
+_OUTERMOST = {'__init__', 'train', 'runner', 'diagnose'}
+
+
+def sources(folder: pathlib.Path) -> list[pathlib.Path]:
+  return sorted(folder.rglob('*.py'))
+
+
+def imported(path: pathlib.Path) -> set[str]:
+  """Full names of the modules that a file imports, wherever it does so."""
+  names = set()
+  for node in ast.walk(ast.parse(path.read_text())):
+    if isinstance(node, ast.Import):
+      names |= {x.name for x in node.names}
+    elif isinstance(node, ast.ImportFrom):
+      names.add(node.module or '')
+      names |= {f'{node.module}.{x.name}' for x in node.names}
+  return names
+
+
+def parts(names: set[str]) -> set[str]:
+  """First-level parts of the package among module names."""
+  found = {x.split('.')[1] for x in names if x.startswith(f'{NAME}.')}
+  known = {x.stem for x in PACKAGE.iterdir()}
+  return found & known
+
+
+class ArrowTest(parameterized.TestCase):
+
+  def test_every_module_imports_only_what_lies_before_it(self):
+    for path in sources(PACKAGE):
+      part = path.relative_to(PACKAGE).parts[0].removesuffix('.py')
+      if part in _OUTERMOST:
+        continue
+      self.assertIn(part, ALLOWED, f'{part} has no place in the arrows')
+      extra = parts(imported(path)) - ALLOWED[part] - _ALWAYS
+      self.assertEmpty(extra, f'{path} imports {extra}')
+
+  def test_the_check_sees_a_wrong_arrow(self):
+    path = pathlib.Path(self.create_tempdir().full_path) / 'bad.py'
+    path.write_text('def f():\n  from implicit_underparam import runner\n')
+    self.assertEqual(parts(imported(path)), {'runner'})
+
+  @parameterized.parameters('jax', 'flax', 'gin', 'optax')
+  def test_figures_and_launch_read_no_programs(self, library):
+    for folder in (PACKAGE / 'figures', ROOT / 'launch'):
+      for path in sources(folder):
+        roots = {x.split('.')[0] for x in imported(path)}
+        self.assertNotIn(library, roots, str(path))
+
+  def test_launch_does_not_import_the_package(self):
+    for path in sources(ROOT / 'launch'):
+      self.assertEmpty(parts(imported(path)), str(path))
+
+  @parameterized.parameters(
+      (r'apply_updates\(', 'learner.py'),
+      (r'gin\.parse_config', 'configuration.py'),
+  )
+  def test_happens_in_one_place(self, pattern, place):
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in sources(PACKAGE)
+        if re.search(pattern, path.read_text())
+    }
+    self.assertEqual(found, {place})
+
+
+class ImportTest(absltest.TestCase):
+
+  def run_python(self, code: str) -> str:
+    result = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    self.assertEqual(result.stderr, '')
+    return result.stdout
+
+  def test_the_package_loads_nothing_and_prints_nothing(self):
+    code = (
+        'import sys\n'
+        'import implicit_underparam\n'
+        'heavy = {"jax", "numpy", "flax", "gin", "absl", "matplotlib"}\n'
+        'assert not heavy & set(sys.modules)\n'
+    )
+    self.assertEqual(self.run_python(code), '')
+
+  def test_no_part_of_the_core_needs_tensorflow(self):
+    code = (
+        'import importlib, pkgutil, sys\n'
+        'sys.modules["tensorflow"] = None\n'
+        'import implicit_underparam as package\n'
+        'for x in pkgutil.walk_packages(package.__path__, package.__name__ +'
+        ' "."):\n'
+        '  if not x.name.endswith("__main__"):\n'
+        '    importlib.import_module(x.name)\n'
+        'print(package.metrics.srank([[1.0, 0.0], [0.0, 1.0]]))\n'
+    )
+    self.assertEqual(self.run_python(code).strip(), '2')
+
+
+class ToolTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      (['ruff', 'check', '.'],),
+      (['mypy', '--no-incremental', '--cache-dir=/dev/null'],),
+  )
+  def test_is_clean(self, command):
+    result = subprocess.run(
+        [sys.executable, '-m', *command],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    self.assertEqual(result.returncode, 0, result.stdout + result.stderr)
+
+
+if __name__ == '__main__':
+  absltest.main()
