@@ -46,7 +46,8 @@ def run(
     arguments: Sequence[str], **kwargs
 ) -> subprocess.CompletedProcess[str]:
   """Runs a command to its end."""
+  kwargs = {'env': environment()} | kwargs
   return subprocess.run(
-      arguments, env=environment(), capture_output=True, text=True,
-      timeout=300, check=False, **kwargs,
+      arguments, capture_output=True, text=True, timeout=300, check=False,
+      **kwargs,
   )  # fmt: skip
