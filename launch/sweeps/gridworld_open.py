@@ -7,6 +7,7 @@ place of 0.001) and what "offline" means (random-policy data that grows).
 from launch.sweeps import gridworld
 
 _SETTINGS = {
+    'supervised_t10': 1.0,
     'offline_fqi': 3.0,
     'offline_fqi_t10': 1.0,
     'offline_growing': 3.0,

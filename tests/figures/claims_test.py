@@ -191,7 +191,7 @@ class TableTest(absltest.TestCase):
     together = 'T = 200: return and srank fall together'
     settled = 'T = 200: srank falls after the first fifth'
     more = 'T = 200: srank falls more than under supervised regression'
-    keeps = 'supervised: srank does not fall'
+    keeps = 'supervised, T = 200: srank does not fall'
     self.assertEqual(judged, [
         ('T = 200: srank falls', 'srank', 20, 'holds'),
         ('T = 200: srank falls', 'srank_free', 10, 'holds'),
