@@ -101,7 +101,9 @@ class FittedIteration:
     train, scalars = self.learner.fit(
         train, lambda key: self.data.sample(data, key), keys[2], hyperparameters
     )
-    finite = state.finite & _all_finite((train.params, scalars))
+    # The outputs as well: a state that is not in the data may overflow first.
+    network = self.agent.apply(train.params, self._observations())
+    finite = state.finite & _all_finite((train.params, scalars, network))
     new = LoopState(train, data, rng, state.iterations + 1, finite)
     new = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, state)
     new = new._replace(finite=finite)

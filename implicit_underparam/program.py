@@ -155,6 +155,7 @@ class Rows:
             f'seed {seed} stopped {self.stopped[seed]}', file=sys.stderr
         )
     self._writer.flush()
+    self.latest = _mean([row for row in rows if row])
     return len(self.stopped) > before
 
   def _write(
@@ -172,7 +173,13 @@ class Rows:
         int(output.environment_steps[i]),
         row,
     )
-    self.latest = row
+
+
+def _mean(rows: Sequence[Mapping[str, float]]) -> dict[str, float]:
+  """Of each column, over seeds; for the progress bar."""
+  if not rows:
+    return {}
+  return {name: float(np.mean([x[name] for x in rows])) for name in rows[0]}
 
 
 def _why_stopped(output: types.IterationOutput, i: int) -> str:
