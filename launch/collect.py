@@ -13,7 +13,7 @@ from absl import app, flags
 _RUNS = flags.DEFINE_string('runs', None, 'Folder of the runs.', required=True)
 _OUT = flags.DEFINE_string('out', None, 'Folder to write.', required=True)
 _EVERY = flags.DEFINE_integer(
-    'every', 5, 'Keep each such iteration, and the last.', lower_bound=1
+    'every', 5, 'Keep one iteration in so many, and the first.', lower_bound=1
 )
 _DIGITS = flags.DEFINE_integer('digits', 5, 'Significant digits to keep.')
 
@@ -23,13 +23,13 @@ def thin(source: pathlib.Path, out: pathlib.Path, every: int) -> None:
   with open(source, newline='') as file:
     header, *rows = list(csv.reader(file))
   iteration = header.index('iteration')
-  last = max(int(row[iteration]) for row in rows)
   out.parent.mkdir(parents=True, exist_ok=True)
   with open(out, 'w', newline='') as file:
     writer = csv.writer(file, lineterminator='\n')
     writer.writerow(header)
     for row in rows:
-      if int(row[iteration]) % every == 0 or int(row[iteration]) == last:
+      done = int(row[iteration]) + 1
+      if done % every == 0 or done == 1:
         writer.writerow([_shorten(x) for x in row])
 
 

@@ -66,8 +66,8 @@ class Run:
 
   @property
   def num_iterations(self) -> int:
-    """How many iterations the rows span."""
-    return int(self.iterations[-1]) + self.spacing
+    """How many iterations were done, thinned ones included."""
+    return int(self.iterations[-1]) + 1
 
   def has_row(self, seed: int) -> np.ndarray:
     """[K] of which iterations a seed has a row."""

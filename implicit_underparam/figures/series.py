@@ -27,7 +27,7 @@ def window_rows(iterations: np.ndarray, window: int) -> int:
 
 
 def _span(iterations: np.ndarray) -> int:
-  return int(iterations[-1]) + spacing(iterations)
+  return int(iterations[-1]) + 1
 
 
 def _fraction(fraction: float, iterations: np.ndarray) -> int:
