@@ -7,6 +7,7 @@ import inspect
 import logging
 import pathlib
 import re
+import tokenize
 from collections.abc import Iterator, Sequence
 
 import gin
@@ -115,6 +116,7 @@ def readable_errors(where: str = '') -> Iterator[None]:
       AttributeError,
       OSError,
       ImportError,
+      tokenize.TokenError,
   ) as error:
     prefix = f'{where}: ' if where else ''
     text = _location(error) + _first_line(error)
@@ -131,7 +133,9 @@ def _known() -> list[str]:
 
 
 def _first_line(error: BaseException) -> str:
-  return str(error).strip().split('\n')[0].rstrip(': ')
+  line = str(error).strip().split('\n')[0].rstrip(': ')
+  # gin lists every folder of the search path, some of them twice.
+  return line.split('. Searched config paths')[0]
 
 
 def _location(error: BaseException) -> str:

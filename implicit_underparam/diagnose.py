@@ -180,7 +180,7 @@ def main(argv: Sequence[str]) -> None:
     spectra = {k: metrics.singular_values(x) for k, x in matrices.items()}
     print(f'figure: {spectrum.draw(spectra, out, FLAGS.delta)}')
   except errors.UserError as error:
-    sys.exit(f'error: {error}')
+    sys.exit('error: ' + str(error).split('\n')[0])
 
 
 if __name__ == '__main__':

@@ -23,7 +23,7 @@ from typing import Any
 import gin
 import numpy as np
 
-from implicit_underparam import errors, types
+from implicit_underparam import errors, types, writers
 from implicit_underparam import metrics as metrics_lib
 from implicit_underparam.envs import tabular
 
@@ -89,20 +89,23 @@ class Column:
 
 
 def columns(
-    metrics: Mapping[str, types.Metric], probes: Sequence[str]
+    metrics: Mapping[str, types.Metric],
+    probes: Sequence[str],
+    taken: Sequence[str] = (),
 ) -> list[Column]:
   """Binds `Runner.metrics` to probes and arguments.
 
   Args:
     metrics: 'name' or 'name@probe' -> metric.
     probes: the names of the probes that the loop gives.
+    taken: names of columns that the loop itself writes.
 
   Returns:
     A column for each entry, in order.
 
   Raises:
-    UserError: for an unknown probe, or a metric that asks for something that
-      is not at hand.
+    UserError: for an unknown probe, a name that is taken or cannot stand in
+      a CSV, or a metric that asks for something that is not at hand.
   """
   bound = []
   for key, metric in metrics.items():
@@ -112,8 +115,18 @@ def columns(
           f'Runner.metrics has {key!r}, but there is no probe {probe!r}: use '
           f'one of {", ".join(sorted(probes))}'
       )
-    arguments = _arguments(key, metric)
     column = f'{name}_{probe}' if probe else name
+    if column in (*taken, *writers.COLUMNS) or not column.isidentifier():
+      raise errors.UserError(
+          f'Runner.metrics has {key!r}: {column!r} is taken or is not a name; '
+          'choose another'
+      )
+    if not callable(metric):
+      raise errors.UserError(
+          f'Runner.metrics has {metric!r} for {key!r}: give a function, for '
+          'example @srank'
+      )
+    arguments = _arguments(key, metric)
     bound.append(Column(column, probe or 'all', metric, arguments))
   return bound
 

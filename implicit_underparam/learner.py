@@ -31,7 +31,14 @@ def adam(
 
   Returns:
     An optax transformation.
+
+  Raises:
+    UserError: for a learning rate that is not a positive number.
   """
+  if not isinstance(learning_rate, (int, float)) or learning_rate <= 0:
+    raise errors.UserError(
+        f'adam.learning_rate is {learning_rate!r}: give a number above 0'
+    )
   make = optax.inject_hyperparams(optax.adam, static_args=('b1', 'b2', 'eps'))
   return make(learning_rate=learning_rate, b1=b1, b2=b2, eps=eps)
 
@@ -60,9 +67,9 @@ class Learner:
 
   def __post_init__(self) -> None:
     period, rate = self.target_update_period, self.target_update_rate
-    if period is not None and period < 1:
+    if period is not None and not _is_whole(period):
       raise errors.UserError(
-          f'Learner.target_update_period is {period}: give a whole number of '
+          f'Learner.target_update_period is {period!r}: give a whole number of '
           'gradient steps, at least 1, or None'
       )
     if not 0 < rate <= 1:
@@ -114,7 +121,8 @@ class Learner:
       train: the state before.
       batch: transitions.
       rng: for losses that draw random numbers.
-      hyperparameters: from `hyperparameters()`, or others.
+      hyperparameters: from `hyperparameters()`, or other values. What this
+        learner was built without (a penalty, a period, averaging) stays out.
 
     Returns:
       The state after and named scalars: loss (without the penalty), penalty
@@ -148,7 +156,7 @@ class Learner:
       train: the state before.
       sample: a key -> a batch.
       rng: a key; step i folds in 2i for the batch, 2i + 1 for the loss.
-      hyperparameters: from `hyperparameters()`, or others.
+      hyperparameters: as in `step`.
 
     Returns:
       The state after and the steps' scalars, averaged.
@@ -223,3 +231,7 @@ class Learner:
             train.params, train.target_params, rate
         )
     )
+
+
+def _is_whole(value: object) -> bool:
+  return isinstance(value, int) and value >= 1

@@ -55,10 +55,11 @@ class FittedIteration:
   reinitialize: bool = False
 
   def __post_init__(self) -> None:
-    if self.gradient_steps < 1:
+    steps = self.gradient_steps
+    if not isinstance(steps, int) or steps < 1:
       raise errors.UserError(
-          f'FittedIteration.gradient_steps is {self.gradient_steps}: give a '
-          'whole number, at least 1'
+          f'FittedIteration.gradient_steps is {steps!r}: give a whole number, '
+          'at least 1'
       )
     if not isinstance(self.learner.agent, fqi.FQIAgent):
       raise errors.UserError(

@@ -1,13 +1,13 @@
 """Linen modules from states to `NetworkOutput(q_values, features)`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import flax.linen as nn
 import gin
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import types
+from implicit_underparam import errors, types
 
 
 def fan_in_uniform(fan_in: int) -> Callable[..., types.Array]:
@@ -49,6 +49,13 @@ class MLPNetwork(nn.Module):
   @nn.compact
   def __call__(self, state: types.Array) -> types.NetworkOutput:
     """Q-values [..., A] and features [..., d] of states [..., k]."""
+    if not isinstance(self.hidden_units, Sequence) or not all(
+        isinstance(x, int) and x > 0 for x in self.hidden_units
+    ):
+      raise errors.UserError(
+          f'MLPNetwork.hidden_units is {self.hidden_units!r}: give the width '
+          'of each hidden layer, such as (64, 64)'
+      )
     features = state
     for units in self.hidden_units:
       features = nn.relu(_dense(units, features.shape[-1])(features))

@@ -257,7 +257,7 @@ class RunFolder:
     self._record = {
         'status': 'running',
         'reason': None,
-        'stopped_seeds': {},
+        'stopped_seeds': before.get('stopped_seeds') or {},
         'seeds': [int(seed) for seed in seeds],
         'device': device,
         'versions': _versions(),

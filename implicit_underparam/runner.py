@@ -58,6 +58,11 @@ class Runner:
       seed_axis: str = 'vmap',
       tensorboard: bool = True,
   ):
+    if not hasattr(loop, 'iterate'):
+      raise errors.UserError(
+          f'Runner.loop is {loop!r}: bind it to a loop, for example '
+          '@FittedIteration()'
+      )
     _check_arguments(seeds, num_iterations, checkpoint_every, seed_axis)
     self.base_dir = pathlib.Path(base_dir)
     self.loop = loop
@@ -83,39 +88,65 @@ class Runner:
 
     with run_folder.RunFolder(self.base_dir) as folder:
       program = Program(self.loop, self.seeds, self.metrics, self.seed_axis)
-      config = gin.operative_config_str()
-      folder.check_config(config, may_differ=('Runner.num_iterations',))
+      checkpointer = checkpoints.Checkpointer(folder.path / 'checkpoints')
+      self._check_config(folder, checkpointer)
+      stopped = _stopped_before(folder.path)
       folder.start(seeds=list(self.seeds), device=_device())
-      with _status(folder):
-        result = self._run(folder, program)
+      with _status(folder, stopped):
+        result = self._run(folder.path, program, checkpointer, stopped)
         summary.draw(folder.path)
-      folder.finish('finished', stopped_seeds=dict(result.stopped_seeds))
+      folder.finish('finished', stopped_seeds=stopped)
     return result
 
-  def _run(self, folder: run_folder.RunFolder, program: Program) -> RunResult:
-    checkpointer = checkpoints.Checkpointer(folder.path / 'checkpoints')
+  def _check_config(
+      self,
+      folder: run_folder.RunFolder,
+      checkpointer: checkpoints.Checkpointer,
+  ) -> None:
+    config = folder.path / 'config.gin'
+    if checkpointer.iterations() and not config.exists():
+      raise errors.UserError(
+          f'{config} is missing, and with it what the checkpoints beside it '
+          'are of: put it back, or name another --base_dir'
+      )
+    folder.check_config(
+        gin.operative_config_str(), may_differ=('Runner.num_iterations',)
+    )
+
+  def _run(
+      self,
+      path: pathlib.Path,
+      program: Program,
+      checkpointer: checkpoints.Checkpointer,
+      stopped: dict[int, str],
+  ) -> RunResult:
     state = program.init()
     restored = checkpointer.restore(state)
     start, state = restored if restored is not None else (0, state)
+    if len(stopped) == len(self.seeds):
+      raise errors.UserError(_all_stopped(stopped, path))
     with (
         writers.MetricWriter(
-            folder.path, resume_at=start, tensorboard=self.tensorboard
+            path,
+            resume_at=start,
+            tensorboard=self.tensorboard,
+            first_checkpoint=self.checkpoint_every,
         ) as writer,
         self._progress_bar(start) as progress,
     ):
-      rows = Rows(program, writer)
+      rows = Rows(program, writer, stopped)
       for iteration in range(start, self.num_iterations):
         state, output = program.iterate(state)
-        stopped = rows.push(iteration, output)
+        found = rows.push(iteration, output)
         done = iteration + 1
-        if stopped or self._is_checkpoint(done):
+        if found or self._is_checkpoint(done):
           rows.flush()
           checkpointer.save(done, state)
         if rows.all_stopped:
-          raise errors.UserError(_all_stopped(rows.stopped, folder.path))
+          raise errors.UserError(_all_stopped(stopped, path))
         _show(progress, rows.latest)
     done = max(start, self.num_iterations)
-    return RunResult(folder.path, start, done, rows.stopped)
+    return RunResult(path, start, done, stopped)
 
   def _is_checkpoint(self, done: int) -> bool:
     return done % self.checkpoint_every == 0 or done == self.num_iterations
@@ -130,17 +161,27 @@ class Runner:
     )
 
 
+def _stopped_before(path: pathlib.Path) -> dict[int, str]:
+  """The seeds that had stopped when the run was last going on."""
+  status = run_folder.RunFolder.read_status(path) or {}
+  stopped = status.get('stopped_seeds') or {}
+  return {int(seed): str(reason) for seed, reason in stopped.items()}
+
+
 @contextlib.contextmanager
-def _status(folder: run_folder.RunFolder) -> Iterator[None]:
+def _status(
+    folder: run_folder.RunFolder, stopped: Mapping[int, str]
+) -> Iterator[None]:
   """Notes in run.json why a run failed, whatever the reason."""
   try:
     yield
   except BaseException as error:
-    interrupted = isinstance(error, KeyboardInterrupt)
-    reason = 'interrupted' if interrupted else f'{error}'
+    interrupted = isinstance(error, (KeyboardInterrupt, SystemExit))
+    reason = 'interrupted' if interrupted else f'{error}'.split('\n')[0]
     # The first error is the one to show; a full disk fails here again.
     with contextlib.suppress(errors.UserError):
-      folder.finish('failed', reason=reason or type(error).__name__)
+      reason = reason or type(error).__name__
+      folder.finish('failed', reason=reason, stopped_seeds=stopped)
     raise
 
 
@@ -171,11 +212,10 @@ def _check_arguments(
     checkpoint_every: int,
     seed_axis: str,
 ) -> None:
-  seeds = tuple(seeds)
-  if not seeds or len(set(seeds)) != len(seeds):
+  if not _are_seeds(seeds):
     raise errors.UserError(
-        f'Runner.seeds is {seeds}: give different whole numbers, such as '
-        '(0, 1, 2)'
+        f'Runner.seeds is {seeds!r}: give different whole numbers from 0 to '
+        '2^32 - 1, such as (0, 1, 2)'
     )
   for name, value in (
       ('num_iterations', num_iterations),
@@ -183,10 +223,18 @@ def _check_arguments(
   ):
     if not isinstance(value, int) or value < 1:
       raise errors.UserError(
-          f'Runner.{name} is {value}: give a whole number, at least 1'
+          f'Runner.{name} is {value!r}: give a whole number, at least 1'
       )
   if seed_axis not in SEED_AXES:
     raise errors.UserError(
         f'Runner.seed_axis is {seed_axis!r}: use one of '
         f'{", ".join(sorted(SEED_AXES))}'
     )
+
+
+def _are_seeds(seeds: object) -> bool:
+  return (
+      isinstance(seeds, Sequence)
+      and 0 < len(seeds) == len(set(seeds))
+      and all(isinstance(x, int) and 0 <= x < 2**32 for x in seeds)
+  )

@@ -5,6 +5,7 @@
       --gin_bindings='Runner.num_iterations = 100'
 """
 
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -69,6 +70,8 @@ def main(argv: Sequence[str]) -> None:
   """Runs, and shows a user's error as one line."""
   if not FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
+  # Stopped by a scheduler: leave a run.json that says so.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   try:
     if len(argv) > 1:
       raise errors.UserError(
@@ -84,7 +87,8 @@ def main(argv: Sequence[str]) -> None:
       )
     run(FLAGS.base_dir, FLAGS.gin_files, FLAGS.gin_bindings)
   except errors.UserError as error:
-    sys.exit(f'error: {error}')
+    # gin appends where a call was configured, on lines of their own.
+    sys.exit('error: ' + str(error).split('\n')[0])
   except KeyboardInterrupt:
     print('interrupted: the same command goes on', file=sys.stderr)
     sys.exit(130)

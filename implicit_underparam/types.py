@@ -117,7 +117,7 @@ class IterationOutput(NamedTuple):
     probes: named probes; 'all' is the one that plain metric names refer to.
     parameters: the online network's parameters.
     gradient_steps: [] int32, since the start of the run.
-    environment_steps: [] int32, steps of the environment that this run took.
+    environment_steps: [] int32, transitions that this run has gathered.
     iterations: [] int32, iterations that were finite.
     finite: [] bool, False from the iteration on in which a loss or a
       parameter became NaN or infinite; the state then stays as it was before.

@@ -127,19 +127,20 @@ def _read_iteration(path: pathlib.Path, number: int, line: bytes) -> int:
 
 
 def _find_resumption(
-    path: pathlib.Path, resume_at: int
+    path: pathlib.Path, resume_at: int, first_checkpoint: int | None
 ) -> tuple[int, tuple[str, ...] | None]:
   """Finds how much of metrics.csv stays.
 
   Args:
     path: an existing metrics.csv; its last line may be cut short.
     resume_at: the first iteration whose rows do not stay.
+    first_checkpoint: an iteration that no row reaches before a checkpoint.
 
   Returns:
     The length in bytes of what stays, and the metrics the header names (None
     where nothing stays).
   """
-  offset, names, previous = 0, None, -1
+  offset, names, previous, kept = 0, None, -1, -1
   with open(path, 'rb') as file:
     for number, line in enumerate(file, 1):
       if not line.endswith(b'\n'):
@@ -155,11 +156,25 @@ def _find_resumption(
             f'{iteration}: restore the file, or name another --base_dir'
         )
       previous = iteration
-      offset += len(line) if iteration < resume_at else 0
+      if iteration < resume_at:
+        offset, kept = offset + len(line), iteration
+  if kept != resume_at - 1:
+    raise UserError(
+        f'{path} ends at iteration {kept} but the checkpoint is of iteration '
+        f'{resume_at}: restore the rows between, or name another --base_dir'
+    )
+  if not resume_at and first_checkpoint and previous >= first_checkpoint:
+    raise UserError(
+        f'{path} has rows up to iteration {previous} but there is no '
+        'checkpoint to go on from: restore checkpoints/, or name another '
+        '--base_dir'
+    )
   return (offset, names) if resume_at else (0, None)
 
 
-def _prepare(path: pathlib.Path, resume_at: int) -> tuple[str, ...] | None:
+def _prepare(
+    path: pathlib.Path, resume_at: int, first_checkpoint: int | None
+) -> tuple[str, ...] | None:
   """Drops the rows that will be written again; returns the metrics named."""
   if not path.exists():
     if resume_at:
@@ -169,7 +184,7 @@ def _prepare(path: pathlib.Path, resume_at: int) -> tuple[str, ...] | None:
       )
     return None
   with writing(path):
-    length, names = _find_resumption(path, resume_at)
+    length, names = _find_resumption(path, resume_at, first_checkpoint)
     # One system call: a kill leaves the whole file or the shortened one.
     os.truncate(path, length)
   return names
@@ -187,6 +202,7 @@ class MetricWriter:
       directory: str | os.PathLike[str],
       resume_at: int = 0,
       tensorboard: bool = True,
+      first_checkpoint: int | None = None,
   ):
     """Opens the files; rows of iterations from `resume_at` on are dropped.
 
@@ -194,6 +210,8 @@ class MetricWriter:
       directory: the folder of the run, DIR.
       resume_at: the first iteration that will be written now.
       tensorboard: whether to write DIR/tensorboard/seed_<k> too.
+      first_checkpoint: if `resume_at` is 0, rows that reach this iteration
+        are a sign that the checkpoints were lost, and are not dropped.
 
     Raises:
       UserError: metrics.csv is missing, damaged or cannot be written.
@@ -202,7 +220,7 @@ class MetricWriter:
     self._resume_at = resume_at
     self._tensorboard = tensorboard
     path = self._directory / 'metrics.csv'
-    self._names = _prepare(path, resume_at)
+    self._names = _prepare(path, resume_at, first_checkpoint)
     self._csv = _AppendedFile(path)
     self._events: dict[int, _EventFile] = {}
 

@@ -16,9 +16,10 @@ def is_finished(base_dir: pathlib.Path, run: Run) -> bool:
   """Whether the run's folder says so."""
   path = base_dir / run.name / 'run.json'
   try:
-    return json.loads(path.read_text())['status'] == 'finished'
-  except (OSError, ValueError, KeyError):
+    status = json.loads(path.read_text())
+  except (OSError, ValueError):
     return False
+  return isinstance(status, dict) and status.get('status') == 'finished'
 
 
 def execute(
@@ -66,6 +67,8 @@ def execute(
     # Stopped in the middle: the runs stop too, and go on next time.
     for _, process, _ in running.values():
       process.terminate()
+    for _, process, _ in running.values():
+      process.wait()
   return failed
 
 

@@ -11,6 +11,7 @@ import pathlib
 import pkgutil
 import re
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -53,7 +54,10 @@ def load(name: str) -> list[Run]:
 
 def main(argv: Sequence[str]) -> None:
   """Runs the sweep that the flags name."""
-  del argv
+  # A scheduler's stop: the runs are stopped too, see `local.execute`.
+  signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+  if len(argv) > 1:
+    sys.exit(f'error: {argv[1]!r} is not a flag: write --sweep={argv[1]}')
   if _LIST.value:
     for name in names():
       print(f'{name}: {len(load(name))} runs')
@@ -61,13 +65,29 @@ def main(argv: Sequence[str]) -> None:
   if not _SWEEP.value or not _BASE_DIR.value:
     sys.exit('error: give --sweep=NAME and --base_dir=DIR, or --list')
   base_dir = pathlib.Path(_BASE_DIR.value)
-  only = re.compile(_ONLY.value)
-  runs = [run for run in load(_SWEEP.value) if only.search(run.name)]
+  runs = _chosen(load(_SWEEP.value))
   if _DRY_RUN.value:
     for run in runs:
       print(shlex.join(run.command(base_dir)))
     return
-  sys.exit(_execute(runs, base_dir))
+  try:
+    sys.exit(_execute(runs, base_dir))
+  except OSError as error:
+    sys.exit(f'error: --base_dir={base_dir}: {error.strerror}')
+  except KeyboardInterrupt:
+    print('interrupted: the same command goes on', file=sys.stderr)
+    sys.exit(130)
+
+
+def _chosen(runs: Sequence[Run]) -> list[Run]:
+  try:
+    only = re.compile(_ONLY.value)
+  except re.error as error:
+    sys.exit(f'error: --only={_ONLY.value}: {error}')
+  chosen = [run for run in runs if only.search(run.name)]
+  if not chosen:
+    sys.exit(f'error: --only={_ONLY.value}: no run has such a name')
+  return chosen
 
 
 def _execute(runs: Sequence[Run], base_dir: pathlib.Path) -> int:

@@ -29,7 +29,7 @@ ALLOWED = {
     'envs': {'types', 'envs'},
     'data': {'types', 'envs', 'data'},
     'agents': {'types', 'losses', 'networks', 'envs', 'data'},
-    'evaluation': {'types', 'metrics', 'envs'},
+    'evaluation': {'types', 'metrics', 'envs', 'writers'},
     'loops': {'types', 'learner', 'agents', 'data', 'envs'},
     'program': {'types', 'evaluation', 'writers'},
     'figures': {'figures'},

@@ -2,7 +2,9 @@
 
 import csv
 import dataclasses
+import json
 import pathlib
+import shutil
 from typing import Any, NamedTuple
 
 import jax
@@ -111,6 +113,48 @@ class RunnerTest(parameterized.TestCase):
     )
     self.assertLen(read(self.path), 2 + 1 + 3)
 
+  def status(self) -> dict:
+    return json.loads((self.path / 'run.json').read_text())
+
+  def test_what_stopped_is_known_afterwards_too(self):
+    loop = ToyLoop((99, 3, 99))
+    self.make(loop=loop).run()
+    before = self.status()['stopped_seeds']
+    self.assertEqual(before, {'1': 'in iteration 3: loss is inf'})
+    self.make(loop=loop).run()
+    self.assertEqual(self.status()['stopped_seeds'], before)
+
+  def test_a_run_of_stopped_seeds_does_not_finish_when_started_again(self):
+    subject = self.make(loop=ToyLoop((2, 1, 5)))
+    for _ in range(2):
+      with self.assertRaisesRegex(errors.UserError, 'every seed stopped'):
+        subject.run()
+      self.assertEqual(self.status()['status'], 'failed')
+      self.assertLen(self.status()['stopped_seeds'], 3)
+
+  def test_rows_without_their_checkpoints_are_not_dropped(self):
+    self.make().run()
+    before = (self.path / 'metrics.csv').read_bytes()
+    shutil.rmtree(self.path / 'checkpoints')
+    with self.assertRaisesRegex(errors.UserError, 'no checkpoint to go on'):
+      self.make(num_iterations=9).run()
+    self.assertEqual((self.path / 'metrics.csv').read_bytes(), before)
+
+  def test_rows_missing_before_the_checkpoint_are_noticed(self):
+    self.make().run()
+    path = self.path / 'metrics.csv'
+    path.write_text(''.join(path.read_text().splitlines(True)[:8]))
+    before = path.read_bytes()
+    with self.assertRaisesRegex(errors.UserError, 'ends at iteration 2'):
+      self.make(num_iterations=9).run()
+    self.assertEqual(path.read_bytes(), before)
+
+  def test_checkpoints_without_their_configuration_are_refused(self):
+    self.make().run()
+    (self.path / 'config.gin').unlink()
+    with self.assertRaisesRegex(errors.UserError, 'config.gin is missing'):
+      self.make(num_iterations=9).run()
+
   def test_a_metric_that_fails_does_so_before_the_run(self):
     def broken(features):
       raise errors.UserError('this metric cannot work')
@@ -139,6 +183,10 @@ class RunnerTest(parameterized.TestCase):
   @parameterized.parameters(
       ({'seeds': ()}, 'Runner.seeds'),
       ({'seeds': (1, 1)}, 'Runner.seeds'),
+      ({'seeds': 3}, 'Runner.seeds is 3'),
+      ({'seeds': (0.5,)}, 'Runner.seeds'),
+      ({'seeds': (-1,)}, 'Runner.seeds'),
+      ({'loop': None}, 'Runner.loop is None'),
       ({'num_iterations': 0}, 'Runner.num_iterations is 0'),
       ({'checkpoint_every': 0.5}, 'Runner.checkpoint_every is 0.5'),
       ({'seed_axis': 'pmap'}, 'Runner.seed_axis'),

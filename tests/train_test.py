@@ -174,6 +174,15 @@ class WrongCommandTest(parameterized.TestCase):
       ('TabularReplay.capacity = 10', 'TabularReplay.capacity', ''),
       ('FittedIteration.gradient_steps = 0', 'gradient_steps is 0', ''),
       ('import no_such_module', 'no_such_module', ''),
+      ('Runner.seeds = (0, 1', 'Runner.seeds = (0, 1', ''),
+      ("include 'no_such.gin'", 'no_such.gin', ''),
+      ('FQIAgent.target_rule = @monte_carlo_targets', 'monte_carlo_horizon'),
+      ('FQIAgent.target_rule = None', 'FQIAgent.target_rule', ''),
+      ('MLPNetwork.hidden_units = 64', 'MLPNetwork.hidden_units', ''),
+      ('Learner.target_update_period = 2.5', 'target_update_period is 2.5'),
+      ("adam.learning_rate = 'x'", 'adam.learning_rate', ''),
+      ("Runner.metrics = {'loss': @srank}", 'Runner.metrics', 'taken'),
+      ("Runner.metrics = {'x': 3}", 'Runner.metrics', '3'),
   )
   def test_a_wrong_binding_is_one_line(self, binding, *words):
     gin.clear_config()

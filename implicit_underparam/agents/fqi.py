@@ -12,7 +12,7 @@ import gin
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import losses, types
+from implicit_underparam import errors, losses, types
 from implicit_underparam.data import tabular as tabular_data
 from implicit_underparam.envs import tabular
 
@@ -55,11 +55,17 @@ def monte_carlo_targets(
     q_values: types.Array,
     temperature: float,
     mdp: tabular.TabularMDP,
-    data: tabular_data.Transitions,
+    data: View,
 ) -> types.Array:
   """Monte-Carlo returns of the behaviour policy: y = sum_t gamma^t r_t."""
   del q_values, temperature, mdp
-  return data.monte_carlo_return
+  returns = getattr(data, 'monte_carlo_return', None)
+  if returns is None:
+    raise errors.UserError(
+        'FQIAgent.target_rule is @monte_carlo_targets, but the data has no '
+        'returns: set TabularReplay.monte_carlo_horizon, for example to 200'
+    )
+  return returns
 
 
 @gin.register
@@ -116,6 +122,13 @@ class FQIAgent:
   temperature: float = 0.1
   max_q_value: float = 1e5
 
+  def __post_init__(self) -> None:
+    if not callable(self.target_rule):
+      raise errors.UserError(
+          f'FQIAgent.target_rule is {self.target_rule!r}: bind it to a '
+          'function, for example @optimality_targets'
+      )
+
   def init(self, rng: types.Array, state: types.Array) -> types.Params:
     """Fresh parameters."""
     return self.network.init(rng, state)
@@ -140,15 +153,15 @@ class FQIAgent:
     output = self.apply(params, batch.state)
     assert batch.target is not None, 'the data holds no targets'
     if batch.action is None:
-      errors = jax.vmap(losses.mean_squared_error)(
+      squares = jax.vmap(losses.mean_squared_error)(
           output.q_values, batch.target
       )
     else:
-      errors = jax.vmap(losses.squared_error)(
+      squares = jax.vmap(losses.squared_error)(
           output.q_values, batch.action, batch.target
       )
-    td_error = jnp.mean(jnp.sqrt(errors))
-    return types.LossOutput(errors, output.features, {'td_error': td_error})
+    td_error = jnp.mean(jnp.sqrt(squares))
+    return types.LossOutput(squares, output.features, {'td_error': td_error})
 
   def q_values(
       self, params: types.Params, observations: types.Array

@@ -11,7 +11,6 @@ from typing import Any, NamedTuple, Protocol
 import gin
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from implicit_underparam import errors, types
 from implicit_underparam.data import sampling
@@ -27,7 +26,7 @@ class Transitions(NamedTuple):
     reward: [N] float32.
     next_state: [N] int32.
     monte_carlo_return: [N] float32, the discounted return of one rollout of
-      the behaviour policy that begins with this transition; zeros where the
+      the behaviour policy that begins with this transition; None where the
       data was collected without it.
   """
 
@@ -35,7 +34,7 @@ class Transitions(NamedTuple):
   action: types.Array
   reward: types.Array
   next_state: types.Array
-  monte_carlo_return: types.Array
+  monte_carlo_return: types.Array | None = None
 
   def backup(self, values: types.Array) -> types.Array:
     """V(s') of values [S], at each sampled next state: [N]."""
@@ -73,8 +72,9 @@ class ReplayState(NamedTuple):
     transitions: [C] each.
     target: [C] float32, the labels y_k.
     added: [] int32, transitions ever added; the next goes to added mod C.
-    environment_steps: [] int32, steps taken since the run began; the
-      transitions that were there before it began do not count.
+    environment_steps: [] int32, transitions added since the run began, of
+      episodes that are cut to length; those of a fixed data set, which were
+      there before, do not count.
   """
 
   transitions: Transitions
@@ -107,13 +107,13 @@ class TabularData(Protocol):
     """How often each state stands in a large minibatch: [S] float32."""
 
   def environment_steps(self, state: Any) -> types.Array:
-    """Steps of the environment taken since the run began: [] int32."""
+    """Transitions gathered since the run began: [] int32."""
 
 
 Collector = Callable[
     [tabular.TabularMDP, types.Array, int, types.Array], Transitions
 ]
-"""(mdp, policy [S, A], number N, key) -> N transitions, returns at zero."""
+"""(mdp, policy [S, A], number N, key) -> N transitions without returns."""
 
 BehaviourPolicy = Callable[[tabular.TabularMDP], types.Array]
 """mdp -> probabilities [S, A]."""
@@ -223,6 +223,7 @@ class TabularReplay:
   def __post_init__(self) -> None:
     for name in ('batch_size', 'capacity', 'probe_size'):
       _check_at_least(name, getattr(self, name), 1)
+    _check_at_least('monte_carlo_horizon', self.monte_carlo_horizon, 0)
     for name in ('initial_transitions', 'transitions_per_iteration'):
       _check_at_least(name, getattr(self, name), 0)
       if getattr(self, name) > self.capacity:
@@ -245,7 +246,8 @@ class TabularReplay:
     """The ring before the first iteration."""
     integers = jnp.zeros((self.capacity,), jnp.int32)
     floats = jnp.zeros((self.capacity,), jnp.float32)
-    empty = Transitions(integers, integers, floats, integers, floats)
+    returns = floats if self.monte_carlo_horizon else None
+    empty = Transitions(integers, integers, floats, integers, returns)
     state = ReplayState(empty, floats, jnp.int32(0), jnp.int32(0))
     if self.initial_transitions == 0:
       return state
@@ -292,7 +294,7 @@ class TabularReplay:
     return counts.at[states].add(1.0)
 
   def environment_steps(self, state: ReplayState) -> types.Array:
-    """Steps of the environment taken since the run began."""
+    """Transitions gathered since the run began."""
     return state.environment_steps
 
   def _size(self, state: ReplayState) -> types.Array:
@@ -402,7 +404,6 @@ def _act(
       action=action,
       reward=reward,
       next_state=jnp.asarray(states, jnp.int32)[chosen, state],
-      monte_carlo_return=jnp.zeros_like(reward),
   )
 
 
@@ -442,8 +443,8 @@ def _monte_carlo_returns(
 
 
 def _check_at_least(name: str, value: int, least: int) -> None:
-  if value < least or value != np.floor(value):
+  if not isinstance(value, int) or value < least:
     raise errors.UserError(
-        f'TabularReplay.{name} is {value}: give a whole number, at least '
+        f'TabularReplay.{name} is {value!r}: give a whole number, at least '
         f'{least}'
     )

@@ -1,5 +1,6 @@
 """The singular values of one or more feature matrices."""
 
+import contextlib
 import os
 import pathlib
 from collections.abc import Mapping
@@ -49,7 +50,8 @@ def draw(
     figure.savefig(temporary, format='png', dpi=150)
     os.replace(temporary, out)
   except OSError as error:
-    temporary.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+      temporary.unlink(missing_ok=True)
     raise errors.UserError(
         f'{out} cannot be written ({error.strerror}): give another --out'
     ) from error
