@@ -5,6 +5,7 @@
       --gin_bindings='Runner.num_iterations = 100'
 """
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -70,6 +71,9 @@ def main(argv: Sequence[str]) -> None:
   """Runs, and shows a user's error as one line."""
   if not FLAGS['verbosity'].present:
     logging.set_verbosity(logging.WARNING)
+  # numpy, not yet loaded, measures small matrices beside the device's work:
+  # more threads make both slower, and the last digits depend on their number.
+  os.environ.setdefault('OPENBLAS_NUM_THREADS', '1')
   # Stopped by a scheduler: leave a run.json that says so.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   try:
