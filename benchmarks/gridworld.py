@@ -60,7 +60,7 @@ def package(num_seeds: int, penalty: bool) -> Contestant:
 
   from implicit_underparam import learner, loops, networks, penalties, program
   from implicit_underparam.agents import fqi
-  from implicit_underparam.data import tabular
+  from implicit_underparam.data import collectors, tabular
   from implicit_underparam.envs import gridworld
 
   loop = loops.FittedIteration(
@@ -74,7 +74,7 @@ def package(num_seeds: int, penalty: bool) -> Contestant:
           gridworld.grid16smoothobs(),
           initial_transitions=10_000,
           transitions_per_iteration=0,
-          behaviour_policy=tabular.uniform_policy,
+          behaviour_policy=collectors.uniform_policy,
       ),
   )
   compiled = program.Program(loop, range(num_seeds), {}, 'vmap')

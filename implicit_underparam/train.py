@@ -52,7 +52,11 @@ def run(
   configuration.parse(gin_files, gin_bindings)
   with configuration.readable_errors():
     configured = runner.Runner(base_dir)
-  result = configured.run()
+  try:
+    result = configured.run()
+  except errors.UserError as error:
+    # gin appends where a call was configured, on lines of their own.
+    raise errors.UserError(str(error).split('\n')[0]) from error
   print(_closing_line(result))
 
 
@@ -91,8 +95,7 @@ def main(argv: Sequence[str]) -> None:
       )
     run(FLAGS.base_dir, FLAGS.gin_files, FLAGS.gin_bindings)
   except errors.UserError as error:
-    # gin appends where a call was configured, on lines of their own.
-    sys.exit('error: ' + str(error).split('\n')[0])
+    sys.exit(f'error: {error}')
   except KeyboardInterrupt:
     print('interrupted: the same command goes on', file=sys.stderr)
     sys.exit(130)

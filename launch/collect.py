@@ -10,12 +10,17 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-_RUNS = flags.DEFINE_string('runs', None, 'Folder of the runs.', required=True)
-_OUT = flags.DEFINE_string('out', None, 'Folder to write.', required=True)
-_EVERY = flags.DEFINE_integer(
-    'every', 5, 'Keep one iteration in so many, and the first.', lower_bound=1
-)
-_DIGITS = flags.DEFINE_integer('digits', 5, 'Significant digits to keep.')
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the command's flags; not at import, where they would collide."""
+  flags.DEFINE_string('runs', None, 'Folder of the runs.', required=True)
+  flags.DEFINE_string('out', None, 'Folder to write.', required=True)
+  flags.DEFINE_integer(
+      'every', 5, 'Keep one iteration in so many, and the first.', lower_bound=1
+  )
+  flags.DEFINE_integer('digits', 5, 'Significant digits to keep.')
 
 
 def thin(source: pathlib.Path, out: pathlib.Path, every: int) -> None:
@@ -36,21 +41,22 @@ def thin(source: pathlib.Path, out: pathlib.Path, every: int) -> None:
 def _shorten(text: str) -> str:
   if text.lstrip('-').isdigit():
     return text
-  return f'{float(text):.{_DIGITS.value}g}'
+  return f'{float(text):.{FLAGS.digits}g}'
 
 
 def main(argv: Sequence[str]) -> None:
   """Thins every run below --runs."""
   del argv
-  runs = pathlib.Path(_RUNS.value)
+  runs = pathlib.Path(FLAGS.runs)
   found = sorted(runs.rglob('metrics.csv'))
   if not found:
     sys.exit(f'error: --runs={runs}: there is no metrics.csv below it')
   for path in found:
-    out = pathlib.Path(_OUT.value) / path.parent.relative_to(runs)
-    thin(path, out / 'metrics.csv', _EVERY.value)
-  print(f'{len(found)} runs thinned to {_OUT.value}')
+    out = pathlib.Path(FLAGS.out) / path.parent.relative_to(runs)
+    thin(path, out / 'metrics.csv', FLAGS.every)
+  print(f'{len(found)} runs thinned to {FLAGS.out}')
 
 
 if __name__ == '__main__':
+  define_flags()
   app.run(main)

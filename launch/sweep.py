@@ -21,18 +21,25 @@ from absl import app, flags
 from launch import local, sweeps
 from launch.run import Run
 
-_SWEEP = flags.DEFINE_string('sweep', None, 'Name of the sweep.')
-_BASE_DIR = flags.DEFINE_string('base_dir', None, 'Folder of the sweep.')
-_ENGINE = flags.DEFINE_enum('engine', 'local', ['local'], 'What runs it.')
-_PROCESSES = flags.DEFINE_integer(
-    'processes', None, 'Runs at once; as many as there are cores if None.',
-    lower_bound=1,
-)
-_ONLY = flags.DEFINE_string(
-    'only', '', 'Only runs whose name contains this regular expression.'
-)
-_DRY_RUN = flags.DEFINE_bool('dry_run', False, 'Print the commands only.')
-_LIST = flags.DEFINE_bool('list', False, 'List the sweeps.')
+FLAGS = flags.FLAGS
+
+
+def define_flags() -> None:
+  """Defines the command's flags; not at import, where they would collide."""
+  flags.DEFINE_string('sweep', None, 'Name of the sweep.')
+  flags.DEFINE_string('base_dir', None, 'Folder of the sweep.')
+  flags.DEFINE_enum('engine', 'local', ['local'], 'What runs it.')
+  flags.DEFINE_integer(
+      'processes',
+      None,
+      'Runs at once; as many as there are cores if None.',
+      lower_bound=1,
+  )
+  flags.DEFINE_string(
+      'only', '', 'Only runs whose name contains this regular expression.'
+  )
+  flags.DEFINE_bool('dry_run', False, 'Print the commands only.')
+  flags.DEFINE_bool('list', False, 'List the sweeps.')
 
 
 def names() -> list[str]:
@@ -58,15 +65,15 @@ def main(argv: Sequence[str]) -> None:
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
   if len(argv) > 1:
     sys.exit(f'error: {argv[1]!r} is not a flag: write --sweep={argv[1]}')
-  if _LIST.value:
+  if FLAGS.list:
     for name in names():
       print(f'{name}: {len(load(name))} runs')
     return
-  if not _SWEEP.value or not _BASE_DIR.value:
+  if not FLAGS.sweep or not FLAGS.base_dir:
     sys.exit('error: give --sweep=NAME and --base_dir=DIR, or --list')
-  base_dir = pathlib.Path(_BASE_DIR.value)
-  runs = _chosen(load(_SWEEP.value))
-  if _DRY_RUN.value:
+  base_dir = pathlib.Path(FLAGS.base_dir)
+  runs = _chosen(load(FLAGS.sweep))
+  if FLAGS.dry_run:
     for run in runs:
       print(shlex.join(run.command(base_dir)))
     return
@@ -81,17 +88,17 @@ def main(argv: Sequence[str]) -> None:
 
 def _chosen(runs: Sequence[Run]) -> list[Run]:
   try:
-    only = re.compile(_ONLY.value)
+    only = re.compile(FLAGS.only)
   except re.error as error:
-    sys.exit(f'error: --only={_ONLY.value}: {error}')
+    sys.exit(f'error: --only={FLAGS.only}: {error}')
   chosen = [run for run in runs if only.search(run.name)]
   if not chosen:
-    sys.exit(f'error: --only={_ONLY.value}: no run has such a name')
+    sys.exit(f'error: --only={FLAGS.only}: no run has such a name')
   return chosen
 
 
 def _execute(runs: Sequence[Run], base_dir: pathlib.Path) -> int:
-  num_processes = _PROCESSES.value or os.cpu_count() or 1
+  num_processes = FLAGS.processes or os.cpu_count() or 1
   done = sum(local.is_finished(base_dir, run) for run in runs)
   with tqdm.tqdm(
       total=len(runs), initial=done, unit='run', disable=not sys.stderr.isatty()
@@ -109,4 +116,5 @@ def _execute(runs: Sequence[Run], base_dir: pathlib.Path) -> int:
 
 
 if __name__ == '__main__':
+  define_flags()
   app.run(main)

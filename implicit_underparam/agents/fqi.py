@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 
 from implicit_underparam import errors, losses, types
-from implicit_underparam.data import tabular as tabular_data
+from implicit_underparam.data import collectors
 from implicit_underparam.envs import tabular
 
-View = tabular_data.Transitions | tabular_data.AllPairs
+View = collectors.Transitions | collectors.AllPairs
 
 TargetRule = Callable[
     [types.Array, float, tabular.TabularMDP, View], types.Array
@@ -42,7 +42,7 @@ def evaluation_targets(
     temperature: float,
     mdp: tabular.TabularMDP,
     data: View,
-    policy: tabular_data.BehaviourPolicy = tabular_data.uniform_policy,
+    policy: collectors.BehaviourPolicy = collectors.uniform_policy,
 ) -> types.Array:
   """Fitted Q-evaluation: y = r + gamma sum_a' pi(a' | s') Q_{k-1}(s', a')."""
   del temperature

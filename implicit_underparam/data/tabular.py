@@ -5,7 +5,6 @@ questions, so that a target rule (agents/fqi.py) need not know which it labels.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import gin
@@ -13,56 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from implicit_underparam import errors, types
-from implicit_underparam.data import sampling
+from implicit_underparam.data import collectors, sampling
 from implicit_underparam.envs import tabular
-
-
-class Transitions(NamedTuple):
-  """N sampled transitions; states are indices.
-
-  Attributes:
-    state: [N] int32.
-    action: [N] int32.
-    reward: [N] float32.
-    next_state: [N] int32.
-    monte_carlo_return: [N] float32, the discounted return of one rollout of
-      the behaviour policy that begins with this transition; None where the
-      data was collected without it.
-  """
-
-  state: types.Array
-  action: types.Array
-  reward: types.Array
-  next_state: types.Array
-  monte_carlo_return: types.Array | None = None
-
-  def backup(self, values: types.Array) -> types.Array:
-    """V(s') of values [S], at each sampled next state: [N]."""
-    return values[self.next_state]
-
-  def lookup(self, table: types.Array) -> types.Array:
-    """Entries (s, a) of a table [S, A]: [N]."""
-    return table[self.state, self.action]
-
-
-class AllPairs(NamedTuple):
-  """Every state-action pair with its exact expectation.
-
-  Attributes:
-    reward: [S, 1] float32.
-    transition_matrix: [S, A, S] float32.
-  """
-
-  reward: types.Array
-  transition_matrix: types.Array
-
-  def backup(self, values: types.Array) -> types.Array:
-    """sum_s' P(s' | s, a) V(s') of values [S]: [S, A]."""
-    return jnp.einsum('sat,t->sa', self.transition_matrix, values)
-
-  def lookup(self, table: types.Array) -> types.Array:
-    """The table [S, A] itself."""
-    return table
 
 
 class ReplayState(NamedTuple):
@@ -77,7 +28,7 @@ class ReplayState(NamedTuple):
       there before, do not count.
   """
 
-  transitions: Transitions
+  transitions: collectors.Transitions
   target: types.Array
   added: types.Array
   environment_steps: types.Array
@@ -94,7 +45,7 @@ class TabularData(Protocol):
   def collect(self, state: Any, policy: types.Array, rng: types.Array) -> Any:
     """Adds what an iteration gathers with `policy` [S, A]."""
 
-  def view(self, state: Any) -> Transitions | AllPairs:
+  def view(self, state: Any) -> collectors.Transitions | collectors.AllPairs:
     """What a target rule labels."""
 
   def label(self, state: Any, targets: types.Array) -> Any:
@@ -108,85 +59,6 @@ class TabularData(Protocol):
 
   def environment_steps(self, state: Any) -> types.Array:
     """Transitions gathered since the run began: [] int32."""
-
-
-Collector = Callable[
-    [tabular.TabularMDP, types.Array, int, types.Array], Transitions
-]
-"""(mdp, policy [S, A], number N, key) -> N transitions without returns."""
-
-BehaviourPolicy = Callable[[tabular.TabularMDP], types.Array]
-"""mdp -> probabilities [S, A]."""
-
-
-@gin.register
-def uniform_policy(mdp: tabular.TabularMDP) -> types.Array:
-  """pi(a | s) = 1 / A: [S, A]."""
-  shape = (mdp.num_states, mdp.num_actions)
-  return jnp.full(shape, 1 / mdp.num_actions, jnp.float32)
-
-
-@gin.register
-def rollouts(
-    mdp: tabular.TabularMDP,
-    policy: types.Array,
-    num_transitions: int,
-    rng: types.Array,
-) -> Transitions:
-  """Whole episodes from the initial state, shuffled and cut to length.
-
-  Args:
-    mdp: gives the initial state and the length of an episode.
-    policy: [S, A] probabilities.
-    num_transitions: N; static.
-    rng: a key.
-
-  Returns:
-    N transitions.
-  """
-  num_episodes = -(-num_transitions // mdp.horizon)
-  start = jnp.full((num_episodes,), mdp.initial_state, jnp.int32)
-  rollout_rng, shuffle_rng = jax.random.split(rng)
-
-  def step(state: types.Array, uniform: types.Array) -> tuple:
-    transitions = _act(mdp, policy, state, uniform)
-    return transitions.next_state, transitions
-
-  # All at once: a compiler takes a second for each place that draws numbers.
-  uniform = jax.random.uniform(rollout_rng, (mdp.horizon, 2, num_episodes))
-  episodes: Transitions
-  _, episodes = jax.lax.scan(step, start, uniform)
-  total = num_episodes * mdp.horizon
-  kept = jnp.argsort(jax.random.bits(shuffle_rng, (total,)))[:num_transitions]
-  return jax.tree.map(lambda x: x.reshape(total)[kept], episodes)
-
-
-@gin.register
-def uniform_pairs(
-    mdp: tabular.TabularMDP,
-    policy: types.Array,
-    num_transitions: int,
-    rng: types.Array,
-) -> Transitions:
-  """Pairs (s, a) uniform over the free cells and the actions.
-
-  The control for coverage: nothing about this data depends on a policy.
-
-  Args:
-    mdp: gives the states that can be reached.
-    policy: not used.
-    num_transitions: N; static.
-    rng: a key.
-
-  Returns:
-    N transitions.
-  """
-  del policy
-  state_rng, act_rng = jax.random.split(rng)
-  free = jnp.asarray(mdp.free_states, jnp.int32)
-  index = sampling.uniform_indices(state_rng, num_transitions, len(free))
-  uniform = jax.random.uniform(act_rng, (2, num_transitions))
-  return _act(mdp, uniform_policy(mdp), free[index], uniform)
 
 
 @gin.register
@@ -215,8 +87,8 @@ class TabularReplay:
   capacity: int = 10_000
   initial_transitions: int = 0
   transitions_per_iteration: int = 128
-  collector: Collector = rollouts
-  behaviour_policy: BehaviourPolicy | None = None
+  collector: collectors.Collector = collectors.rollouts
+  behaviour_policy: collectors.BehaviourPolicy | None = None
   monte_carlo_horizon: int = 0
   probe_size: int = 2048
 
@@ -247,12 +119,14 @@ class TabularReplay:
     integers = jnp.zeros((self.capacity,), jnp.int32)
     floats = jnp.zeros((self.capacity,), jnp.float32)
     returns = floats if self.monte_carlo_horizon else None
-    empty = Transitions(integers, integers, floats, integers, returns)
+    empty = collectors.Transitions(
+        integers, integers, floats, integers, returns
+    )
     state = ReplayState(empty, floats, jnp.int32(0), jnp.int32(0))
     if self.initial_transitions == 0:
       return state
     # Before there is a network the agent's policy is the uniform one.
-    policy = uniform_policy(self.environment)
+    policy = collectors.uniform_policy(self.environment)
     state = self._add(state, policy, self.initial_transitions, rng)
     return state._replace(environment_steps=jnp.int32(0))
 
@@ -264,7 +138,7 @@ class TabularReplay:
       return state
     return self._add(state, policy, self.transitions_per_iteration, rng)
 
-  def view(self, state: ReplayState) -> Transitions:
+  def view(self, state: ReplayState) -> collectors.Transitions:
     """What a target rule labels; rows not yet filled are zeros."""
     return state.transitions
 
@@ -314,7 +188,7 @@ class TabularReplay:
         self.environment, policy, num_transitions, collect_rng
     )
     if self.monte_carlo_horizon:
-      returns = _monte_carlo_returns(
+      returns = collectors.monte_carlo_returns(
           self.environment, policy, new, self.monte_carlo_horizon, return_rng
       )
       new = new._replace(monte_carlo_return=returns)
@@ -356,10 +230,10 @@ class AllStates:
     del policy, rng
     return state
 
-  def view(self, state: types.Array) -> AllPairs:
+  def view(self, state: types.Array) -> collectors.AllPairs:
     """What a target rule labels."""
     del state
-    return AllPairs(
+    return collectors.AllPairs(
         reward=jnp.asarray(self.environment.rewards, jnp.float32)[:, None],
         transition_matrix=jnp.asarray(
             self.environment.transition_matrix, jnp.float32
@@ -385,61 +259,6 @@ class AllStates:
     """None are ever taken."""
     del state
     return jnp.int32(0)
-
-
-def _act(
-    mdp: tabular.TabularMDP,
-    policy: types.Array,
-    state: types.Array,
-    uniform: types.Array,
-) -> Transitions:
-  """One step of the policy [S, A] from states [N], by draws [2, N]."""
-  action = _draw(uniform[0], policy[state])
-  states, probabilities = mdp.successors  # [K, S] and [A, K, S].
-  by_pair = jnp.asarray(probabilities.transpose(2, 0, 1), jnp.float32)
-  chosen = _draw(uniform[1], by_pair[state, action])
-  reward = jnp.asarray(mdp.rewards, jnp.float32)[state]
-  return Transitions(
-      state=state,
-      action=action,
-      reward=reward,
-      next_state=jnp.asarray(states, jnp.int32)[chosen, state],
-  )
-
-
-def _draw(uniform: types.Array, probabilities: types.Array) -> types.Array:
-  """One index a row of probabilities [N, K], by inversion: [N] int32."""
-  cumulative = jnp.cumsum(probabilities, axis=1)
-  # Scaled by the last sum, which rounding can leave below 1; an index past
-  # the last column of non-zero probability can then not come out.
-  below = uniform[:, None] * cumulative[:, -1:] >= cumulative
-  return jnp.sum(below, axis=1, dtype=jnp.int32)
-
-
-def _monte_carlo_returns(
-    mdp: tabular.TabularMDP,
-    policy: types.Array,
-    transitions: Transitions,
-    horizon: int,
-    rng: types.Array,
-) -> types.Array:
-  """r + sum_{t=1..horizon} discount^t r_t along one rollout each: [N]."""
-
-  def step(carry: tuple, uniform: types.Array) -> tuple:
-    state, total, factor = carry
-    new = _act(mdp, policy, state, uniform)
-    total = total + factor * new.reward
-    return (new.next_state, total, factor * mdp.discount), None
-
-  carry = (
-      transitions.next_state,
-      transitions.reward,
-      jnp.float32(mdp.discount),
-  )
-  shape = (horizon, 2, transitions.state.shape[0])
-  uniform = jax.random.uniform(rng, shape)
-  (_, total, _), _ = jax.lax.scan(step, carry, uniform)
-  return total
 
 
 def _check_at_least(name: str, value: int, least: int) -> None:

@@ -7,6 +7,7 @@ from absl.testing import absltest, parameterized
 
 from implicit_underparam import networks, types
 from implicit_underparam.agents import fqi
+from implicit_underparam.data import collectors
 from implicit_underparam.data import tabular as data
 from implicit_underparam.envs import gridworld, tabular
 
@@ -14,13 +15,13 @@ ENV = gridworld.grid16smoothobs()
 TEMPERATURE = 0.1
 
 
-def sampled() -> data.Transitions:
-  policy = data.uniform_policy(ENV)
-  view = data.rollouts(ENV, policy, 400, jax.random.key(0))
+def sampled() -> collectors.Transitions:
+  policy = collectors.uniform_policy(ENV)
+  view = collectors.rollouts(ENV, policy, 400, jax.random.key(0))
   return view._replace(monte_carlo_return=jnp.arange(400.0))
 
 
-def every_pair() -> data.AllPairs:
+def every_pair() -> collectors.AllPairs:
   return data.AllStates(ENV).view(jnp.zeros((256, 5)))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from implicit_underparam import errors
+from implicit_underparam.data import collectors
 from implicit_underparam.data import tabular as data
 from implicit_underparam.envs import gridworld, tabular
 
@@ -33,7 +34,7 @@ class CollectorTest(parameterized.TestCase):
 
   def test_rollouts_follow_the_dynamics_and_the_policy(self):
     policy = greedy_policy()
-    t = data.rollouts(ENV, policy, 20_000, jax.random.key(0))
+    t = collectors.rollouts(ENV, policy, 20_000, jax.random.key(0))
     state, action, following = map(np.asarray, t[:2] + (t.next_state,))
     np.testing.assert_allclose(t.reward, ENV.rewards[state], rtol=1e-6)
     self.assertTrue(
@@ -49,21 +50,21 @@ class CollectorTest(parameterized.TestCase):
     self.assertLess(chi_squared(nexts, ENV.transition_matrix[s, a]), 5)
 
   def test_rollouts_visit_states_as_often_as_the_exact_chain(self):
-    uniform = np.asarray(data.uniform_policy(ENV), np.float64)
+    uniform = np.asarray(collectors.uniform_policy(ENV), np.float64)
     chain = np.einsum('sa,sat->st', uniform, ENV.transition_matrix)
     at, total = np.eye(256)[ENV.initial_state], np.zeros(256)
     for _ in range(ENV.horizon):
       total, at = total + at, at @ chain
-    t = data.rollouts(
-        ENV, data.uniform_policy(ENV), 50_000, jax.random.key(1)
+    t = collectors.rollouts(
+        ENV, collectors.uniform_policy(ENV), 50_000, jax.random.key(1)
     )
     frequency = np.bincount(np.asarray(t.state), minlength=256) / 50_000
     # 1,000 episodes of 50 dependent steps: a standard error below 0.002.
     np.testing.assert_allclose(frequency, total / ENV.horizon, atol=0.01)
 
   def test_uniform_pairs_cover_free_cells_and_actions_evenly(self):
-    t = data.uniform_pairs(
-        ENV, data.uniform_policy(ENV), 100_000, jax.random.key(0)
+    t = collectors.uniform_pairs(
+        ENV, collectors.uniform_policy(ENV), 100_000, jax.random.key(0)
     )
     pairs = np.asarray(t.state) * 5 + np.asarray(t.action)
     counts = np.bincount(pairs, minlength=1280).reshape(256, 5)
@@ -79,11 +80,11 @@ class ReplayTest(parameterized.TestCase):
     replay = make_replay(capacity=300, transitions_per_iteration=128)
     state = replay.init(jax.random.key(0))
     added = []
-    policy = data.uniform_policy(ENV)
+    policy = collectors.uniform_policy(ENV)
     for i in range(5):
       key = jax.random.key(i)
       collect_rng, _ = jax.random.split(key)
-      new = data.rollouts(ENV, policy, 128, collect_rng)
+      new = collectors.rollouts(ENV, policy, 128, collect_rng)
       added += list(np.asarray(new.next_state))
       state = replay.collect(state, policy, key)
       size = min(len(added), 300)
@@ -96,7 +97,7 @@ class ReplayTest(parameterized.TestCase):
   def test_samples_only_what_was_added(self):
     replay = make_replay(capacity=1000, transitions_per_iteration=100)
     state = replay.collect(
-        replay.init(jax.random.key(0)), data.uniform_policy(ENV),
+        replay.init(jax.random.key(0)), collectors.uniform_policy(ENV),
         jax.random.key(1),
     )
     marked = jnp.where(jnp.arange(1000) < 100, 1.0, 0.0)
@@ -127,17 +128,19 @@ class ReplayTest(parameterized.TestCase):
     self.assertEqual(int(state.environment_steps), 0)
 
   def test_a_behaviour_policy_replaces_the_agents(self):
-    replay = make_replay(behaviour_policy=data.uniform_policy, capacity=128)
+    replay = make_replay(
+        behaviour_policy=collectors.uniform_policy, capacity=128
+    )
     rng = jax.random.key(2)
     state = replay.init(jax.random.key(0))
     a = replay.collect(state, greedy_policy(), rng)
-    b = replay.collect(state, data.uniform_policy(ENV), rng)
+    b = replay.collect(state, collectors.uniform_policy(ENV), rng)
     jax.tree.map(np.testing.assert_array_equal, a, b)
 
   def test_monte_carlo_returns_average_to_q_pi(self):
     replay = make_replay(
         initial_transitions=10_000, transitions_per_iteration=0,
-        behaviour_policy=data.uniform_policy, monte_carlo_horizon=200,
+        behaviour_policy=collectors.uniform_policy, monte_carlo_horizon=200,
     )
     state = jax.jit(replay.init)(jax.random.key(0))
     t = state.transitions
