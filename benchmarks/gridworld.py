@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 
 _CORE = flags.DEFINE_integer('core', 0, 'The core to use; -1 for all.')
 _REPEATS = flags.DEFINE_integer('repeats', 7, 'Timings of each, in turn.')
@@ -159,6 +159,7 @@ def _transitions(mdp) -> tuple:
 def main(argv: Sequence[str]) -> None:
   """Times everything in turn and prints medians and ratios."""
   del argv
+  logging.set_verbosity(logging.WARNING)
   if _CORE.value >= 0 and hasattr(os, 'sched_setaffinity'):
     os.sched_setaffinity(0, {_CORE.value})
   contestants = {
