@@ -1,15 +1,12 @@
 """The singular values of one or more feature matrices."""
 
-import contextlib
-import os
+import io
 import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.backends import backend_agg
-from matplotlib.figure import Figure
 
-from implicit_underparam import errors
+from implicit_underparam.figures import drawing
 
 
 def draw(
@@ -28,8 +25,7 @@ def draw(
   Raises:
     UserError: if the file cannot be written.
   """
-  figure = Figure(figsize=(8, 3.4), layout='constrained')
-  backend_agg.FigureCanvasAgg(figure)
+  figure = drawing.new_figure(8, 3.4, 'constrained')
   left, right = figure.subplots(1, 2)
   styles = ('-', '--', ':', '-.')
   for i, (label, sigma) in enumerate(spectra.items()):
@@ -45,14 +41,8 @@ def draw(
       1, 1 - delta, f'1 - δ = {1 - delta:g}', va='top', fontsize='small'
   )
   left.legend(frameon=False, fontsize='small')
-  temporary = out.with_name(f'.{out.name}.{os.getpid()}')
-  try:
-    figure.savefig(temporary, format='png', dpi=150)
-    os.replace(temporary, out)
-  except OSError as error:
-    with contextlib.suppress(OSError):
-      temporary.unlink(missing_ok=True)
-    raise errors.UserError(
-        f'{out} cannot be written ({error.strerror}): give another --out'
-    ) from error
+  # A PNG whatever the name that was given ends in.
+  buffer = io.BytesIO()
+  figure.savefig(buffer, format='png', dpi=150)
+  drawing.write(out, buffer.getvalue())
   return out
