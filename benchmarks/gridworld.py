@@ -77,7 +77,7 @@ def package(num_seeds: int, penalty: bool) -> Contestant:
           behaviour_policy=collectors.uniform_policy,
       ),
   )
-  compiled = program.Program(loop, range(num_seeds), {}, 'vmap')
+  compiled = program.Program(loop, range(num_seeds), 'vmap')
   state = compiled.init()
 
   def run(steps: int) -> int:

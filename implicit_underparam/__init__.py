@@ -7,10 +7,10 @@ __version__ = '0.1.0'
 
 # Imported when first touched, so that importing the package costs nothing.
 _SUBMODULES = frozenset((
-    'agents', 'checkpoints', 'configuration', 'data', 'envs', 'errors',
-    'evaluation', 'figures', 'learner', 'loops', 'losses', 'metrics',
-    'networks', 'penalties', 'program', 'run_folder', 'runner',
-    'serialization', 'types', 'writers',
+    'agents', 'checkpoints', 'configuration', 'convolutions', 'data',
+    'envs', 'errors', 'evaluation', 'figures', 'learner', 'loops', 'losses',
+    'metrics', 'networks', 'offline', 'penalties', 'program', 'rows',
+    'run_folder', 'runner', 'seeds', 'serialization', 'types', 'writers',
 ))
 
 

@@ -82,7 +82,7 @@ def run_features(
     UserError: for a folder without a run, or without that checkpoint.
   """
   # Imported late: a .npy file needs neither JAX programs nor Orbax.
-  from implicit_underparam import checkpoints, configuration, program, runner
+  from implicit_underparam import checkpoints, configuration, runner
 
   config = base_dir / 'config.gin'
   if not config.is_file():
@@ -92,16 +92,14 @@ def run_features(
   configuration.parse([str(config.resolve())], [])
   with configuration.readable_errors(str(config)):
     configured = runner.Runner(str(base_dir))
-  template = program.Program(
-      configured.loop, configured.seeds, {}, configured.seed_axis
-  )
+  program = configured.loop.compile(configured.seeds, configured.seed_axis)
   checkpointer = checkpoints.Checkpointer(base_dir / 'checkpoints')
-  restored = checkpointer.restore(template.init(), iteration=checkpoint)
+  restored = checkpointer.restore(program.init(), iteration=checkpoint)
   if restored is None:
     raise errors.UserError(
         f'--base_dir={base_dir}: there is no checkpoint yet; let the run go on'
     )
-  probes = template.probe(restored[1])
+  probes = program.probe(program.place(restored[1]))
   return {
       f'seed {seed}': np.asarray(probes['all'].features[i])
       for i, seed in enumerate(configured.seeds)

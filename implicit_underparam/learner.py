@@ -10,7 +10,7 @@ import optax
 
 from implicit_underparam import errors, types
 
-SampleFn = Callable[[types.Array], types.Batch]
+SampleFn = Callable[[types.Array, types.Array], types.Batch]
 
 
 @gin.register
@@ -114,6 +114,7 @@ class Learner:
       batch: types.Batch,
       rng: types.Array,
       hyperparameters: types.Hyperparameters,
+      count: types.Array | None = None,
   ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
     """One gradient step and, where it is due, one target update.
 
@@ -123,6 +124,8 @@ class Learner:
       rng: for losses that draw random numbers.
       hyperparameters: from `hyperparameters()`, or other values. What this
         learner was built without (a penalty, a period, averaging) stays out.
+      count: steps taken, this one included, that a target update is due by;
+        None counts from the start of the run.
 
     Returns:
       The state after and named scalars: loss (without the penalty), penalty
@@ -141,7 +144,8 @@ class Learner:
         opt_state=opt_state,
         gradient_steps=train.gradient_steps + 1,
     )
-    return self._periodic_target(train, hyperparameters), metrics
+    count = train.gradient_steps if count is None else count
+    return self._periodic_target(train, hyperparameters, count), metrics
 
   def fit(
       self,
@@ -149,14 +153,18 @@ class Learner:
       sample: SampleFn,
       rng: types.Array,
       hyperparameters: types.Hyperparameters,
+      first: types.Array | int = 0,
   ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
     """`hyperparameters.gradient_steps` steps on freshly sampled batches.
 
     Args:
       train: the state before.
-      sample: a key -> a batch.
+      sample: (steps taken in this call, a key) -> a batch.
       rng: a key; step i folds in 2i for the batch, 2i + 1 for the loss.
       hyperparameters: as in `step`.
+      first: i of the first step. Calls that share a key and go on from each
+        other take the steps of one long call; targets are due at multiples
+        of the period in i + 1.
 
     Returns:
       The state after and the steps' scalars, averaged.
@@ -166,9 +174,12 @@ class Learner:
         i: types.Array, train: types.TrainState
     ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
       # Two folds and no split: the key that a loss does not use costs nothing.
-      sample_rng = jax.random.fold_in(rng, 2 * i)
-      loss_rng = jax.random.fold_in(rng, 2 * i + 1)
-      return self.step(train, sample(sample_rng), loss_rng, hyperparameters)
+      step = first + i
+      batch = sample(i, jax.random.fold_in(rng, 2 * step))
+      loss_rng = jax.random.fold_in(rng, 2 * step + 1)
+      # The same for all seeds: a target update under a predicate that has no
+      # seed axis stays a branch, where it would copy all parameters else.
+      return self.step(train, batch, loss_rng, hyperparameters, step + 1)
 
     def body(i: types.Array, carry: tuple) -> tuple:
       train, totals = carry
@@ -208,6 +219,7 @@ class Learner:
       self,
       train: types.TrainState,
       hyperparameters: types.Hyperparameters,
+      count: types.Array,
   ) -> types.TrainState:
     if self.target_update_period is None:
       return train
@@ -216,7 +228,7 @@ class Learner:
         target_params=optax.periodic_update(
             updated.target_params,
             train.target_params,
-            train.gradient_steps,
+            count,
             hyperparameters.target_update_period,
         )
     )

@@ -1,14 +1,14 @@
 """What one iteration is; the runner vectorises, compiles and repeats it."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import gin
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import errors, types
+from implicit_underparam import errors, program, types
 from implicit_underparam import learner as learner_lib
 from implicit_underparam.agents import fqi
 from implicit_underparam.data import tabular as tabular_data
@@ -78,6 +78,10 @@ class FittedIteration:
     assert isinstance(self.learner.agent, fqi.FQIAgent)
     return self.learner.agent
 
+  def compile(self, seeds: Sequence[int], seed_axis: str) -> types.Program:
+    """The experiment for several seeds."""
+    return program.Program(self, seeds, seed_axis)
+
   def hyperparameters(self) -> types.Hyperparameters:
     """The traced numbers that `iterate` takes."""
     return self.learner.hyperparameters(self.gradient_steps)
@@ -100,7 +104,7 @@ class FittedIteration:
     if self.reinitialize:
       train = self.learner.reinitialize(train, keys[1], self._observations())
     train, scalars = self.learner.fit(
-        train, lambda key: self.data.sample(data, key), keys[2], hyperparameters
+        train, lambda _, key: self.data.sample(data, key), keys[2], hyperparameters
     )
     # The outputs as well: a state that is not in the data may overflow first.
     network = self.agent.apply(train.params, self._observations())

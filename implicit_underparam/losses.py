@@ -5,6 +5,7 @@ Nothing here knows of networks, batches or configuration.
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from implicit_underparam import types
 
@@ -86,3 +87,78 @@ def mean_squared_error(
     A scalar.
   """
   return jnp.mean(jnp.square(q_values - targets))
+
+
+def huber_error(
+    q_values: types.Array, action: types.Array, target: types.Array
+) -> types.Array:
+  """The Huber loss of y - Q(s, a), quadratic up to 1 (Mnih et al., 2015).
+
+  Args:
+    q_values: [A].
+    action: [] integer.
+    target: [], y.
+
+  Returns:
+    A scalar.
+  """
+  return optax.huber_loss(chosen_value(q_values, action), target)
+
+
+def quantile_huber_error(
+    quantiles: types.Array, targets: types.Array, kappa: float = 1.0
+) -> types.Array:
+  """sum_i mean_j |tau_i - [u_ij < 0]| h_kappa(u_ij), u_ij = y_j - q_i.
+
+  Eq. 10 of Dabney et al. (2018), tau_i the midpoints (2 i + 1) / (2 N), with
+  h_kappa not divided by kappa, as Dopamine has it.
+
+  Args:
+    quantiles: [N], q of the action taken.
+    targets: [M], y.
+    kappa: where the Huber loss becomes linear.
+
+  Returns:
+    A scalar.
+  """
+  num_atoms = quantiles.shape[0]
+  error = targets[None, :] - quantiles[:, None]
+  midpoints = (jnp.arange(num_atoms, dtype=error.dtype) + 0.5) / num_atoms
+  weight = jnp.abs(midpoints[:, None] - (error < 0).astype(error.dtype))
+  huber = optax.huber_loss(error, delta=kappa)
+  return jnp.sum(jnp.mean(weight * huber, axis=1))
+
+
+def conservative_gap(
+    q_values: types.Array, action: types.Array
+) -> types.Array:
+  """log sum_a exp Q(s, a) - Q(s, a_data) (CQL(H), Kumar et al., 2020, Eq. 4).
+
+  Args:
+    q_values: [A].
+    action: [] integer, that of the data.
+
+  Returns:
+    A scalar, at least 0.
+  """
+  return jax.nn.logsumexp(q_values) - chosen_value(q_values, action)
+
+
+def bootstrapped_target(
+    reward: types.Array,
+    is_terminal: types.Array,
+    next_value: types.Array,
+    cumulative_gamma: float,
+) -> types.Array:
+  """y = R + gamma^n (1 - terminal) V(s').
+
+  Args:
+    reward: [], R, the discounted sum over n steps.
+    is_terminal: [], 1 where the episode ended within them.
+    next_value: [...], V of the state n steps later, or its quantiles.
+    cumulative_gamma: gamma^n.
+
+  Returns:
+    As `next_value`.
+  """
+  return reward + cumulative_gamma * next_value * (1.0 - is_terminal)

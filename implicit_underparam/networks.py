@@ -1,4 +1,4 @@
-"""Linen modules from states to `NetworkOutput(q_values, features)`."""
+"""Linen modules from states to `NetworkOutput(q_values, features, ...)`."""
 
 from collections.abc import Callable, Sequence
 
@@ -7,7 +7,9 @@ import gin
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import errors, types
+from implicit_underparam import convolutions, errors, types
+
+Initializer = Callable[..., types.Array]
 
 
 def fan_in_uniform(fan_in: int) -> Callable[..., types.Array]:
@@ -66,3 +68,102 @@ class MLPNetwork(nn.Module):
 def _dense(units: int, fan_in: int) -> nn.Dense:
   init = fan_in_uniform(fan_in)
   return nn.Dense(units, kernel_init=init, bias_init=init)
+
+
+class Conv(nn.Module):
+  """A convolution with a bias; see `convolutions`.
+
+  Parameters are named and shaped as those of `flax.linen.Conv`.
+
+  Attributes:
+    features: output channels.
+    kernel_size: of both axes.
+    stride: of both axes.
+    padding: 'SAME' or 'VALID'.
+    kernel_init: an initialiser.
+  """
+
+  features: int
+  kernel_size: int
+  stride: int
+  padding: str
+  kernel_init: Initializer
+
+  @nn.compact
+  def __call__(self, x: types.Array) -> types.Array:
+    """[B, H', W', features] of [B, H, W, C]."""
+    shape = (self.kernel_size, self.kernel_size, x.shape[-1], self.features)
+    kernel = self.param('kernel', self.kernel_init, shape)
+    bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    return convolutions.convolve(x, kernel, self.stride, self.padding) + bias
+
+
+def _nature_features(
+    state: types.Array, padding: str, num_units: int, init: Initializer
+) -> types.Array:
+  """The layers of Mnih et al. (2015) up to the penultimate one: [B, d]."""
+  if padding not in ('SAME', 'VALID'):
+    raise errors.UserError(
+        f"the network's padding is {padding!r}: use 'SAME' (Dopamine's) or "
+        "'VALID'"
+    )
+  x = state.astype(jnp.float32) / 255.0
+  for i, (channels, size, stride) in enumerate(
+      ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+  ):
+    # Dopamine's names, so that its parameters can be taken as they are.
+    layer = Conv(channels, size, stride, padding, init, name=f'Conv_{i}')
+    x = nn.relu(layer(x))
+  x = x.reshape((x.shape[0], -1))
+  return nn.relu(nn.Dense(num_units, kernel_init=init, name='Dense_0')(x))
+
+
+@gin.register
+class NatureNetwork(nn.Module):
+  """The Atari network of Table B.1: 32, 64, 64 channels, 512 units.
+
+  Attributes:
+    num_actions: A.
+    padding: 'SAME' is Dopamine's, 11 x 11 x 64 into the dense layer;
+      'VALID' is that of Mnih et al. (2015), 7 x 7 x 64, half the work.
+    num_units: d, units of the penultimate layer.
+  """
+
+  num_actions: int
+  padding: str = 'SAME'
+  num_units: int = 512
+
+  @nn.compact
+  def __call__(self, state: types.Array) -> types.NetworkOutput:
+    """Q-values [B, A], features [B, d] of frames [B, 84, 84, 4], 0 .. 255."""
+    init = nn.initializers.xavier_uniform()
+    features = _nature_features(state, self.padding, self.num_units, init)
+    head = nn.Dense(self.num_actions, kernel_init=init, name='Dense_1')
+    return types.NetworkOutput(head(features), features)
+
+
+@gin.register
+class QuantileNetwork(nn.Module):
+  """The Atari network with quantiles of the return (Dabney et al., 2018).
+
+  Attributes:
+    num_actions: A.
+    num_atoms: quantiles an action.
+    padding: as in `NatureNetwork`.
+    num_units: d.
+  """
+
+  num_actions: int
+  num_atoms: int = 200
+  padding: str = 'SAME'
+  num_units: int = 512
+
+  @nn.compact
+  def __call__(self, state: types.Array) -> types.NetworkOutput:
+    """Their means [B, A], features [B, d] and quantiles [B, A, atoms]."""
+    init = nn.initializers.variance_scaling(3**-0.5, 'fan_in', 'uniform')
+    features = _nature_features(state, self.padding, self.num_units, init)
+    size = self.num_actions * self.num_atoms
+    flat = nn.Dense(size, kernel_init=init, name='Dense_1')(features)
+    atoms = flat.reshape((-1, self.num_actions, self.num_atoms))
+    return types.NetworkOutput(jnp.mean(atoms, axis=-1), features, atoms)

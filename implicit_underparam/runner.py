@@ -11,7 +11,8 @@ import jax
 import tqdm
 
 from implicit_underparam import checkpoints, errors, run_folder, types, writers
-from implicit_underparam.program import SEED_AXES, Program, Rows
+from implicit_underparam import rows as rows_lib
+from implicit_underparam import seeds as seeds_lib
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +43,7 @@ class Runner:
     num_iterations: how long; may be raised later, to go on.
     metrics: column -> metric, see `evaluation`.
     checkpoint_every: iterations between checkpoints.
-    seed_axis: 'vmap' makes one vectorised program of the seeds, 'map' runs
-      them one after another (faster for convolutions on a CPU).
+    seed_axis: 'vmap', 'map' or 'auto', see `seeds.SeedAxis`.
     tensorboard: whether to write TensorBoard files too.
   """
 
@@ -58,7 +58,7 @@ class Runner:
       seed_axis: str = 'vmap',
       tensorboard: bool = True,
   ):
-    if not hasattr(loop, 'iterate'):
+    if not hasattr(loop, 'compile'):
       raise errors.UserError(
           f'Runner.loop is {loop!r}: bind it to a loop, for example '
           '@FittedIteration()'
@@ -87,13 +87,16 @@ class Runner:
     from implicit_underparam.figures import summary
 
     with run_folder.RunFolder(self.base_dir) as folder:
-      program = Program(self.loop, self.seeds, self.metrics, self.seed_axis)
+      program = self.loop.compile(self.seeds, self.seed_axis)
+      measurements = rows_lib.Measurements(program, self.metrics)
       checkpointer = checkpoints.Checkpointer(folder.path / 'checkpoints')
       self._check_config(folder, checkpointer)
       stopped = _stopped_before(folder.path)
       folder.start(seeds=list(self.seeds), device=_device())
       with _status(folder, stopped):
-        result = self._run(folder.path, program, checkpointer, stopped)
+        result = self._run(
+            folder.path, program, measurements, checkpointer, stopped
+        )
         summary.draw(folder.path)
       folder.finish('finished', stopped_seeds=stopped)
     return result
@@ -116,13 +119,16 @@ class Runner:
   def _run(
       self,
       path: pathlib.Path,
-      program: Program,
+      program: types.Program,
+      measurements: rows_lib.Measurements,
       checkpointer: checkpoints.Checkpointer,
       stopped: dict[int, str],
   ) -> RunResult:
     state = program.init()
     restored = checkpointer.restore(state)
-    start, state = restored if restored is not None else (0, state)
+    start = 0
+    if restored is not None:
+      start, state = restored[0], program.place(restored[1])
     if len(stopped) == len(self.seeds):
       raise errors.UserError(_all_stopped(stopped, path))
     with (
@@ -134,7 +140,7 @@ class Runner:
         ) as writer,
         self._progress_bar(start) as progress,
     ):
-      rows = Rows(program, writer, stopped)
+      rows = rows_lib.Rows(self.seeds, measurements, writer, stopped)
       for iteration in range(start, self.num_iterations):
         state, output = program.iterate(state)
         found = rows.push(iteration, output)
@@ -225,10 +231,10 @@ def _check_arguments(
       raise errors.UserError(
           f'Runner.{name} is {value!r}: give a whole number, at least 1'
       )
-  if seed_axis not in SEED_AXES:
+  if seed_axis not in seeds_lib.AXES:
     raise errors.UserError(
         f'Runner.seed_axis is {seed_axis!r}: use one of '
-        f'{", ".join(sorted(SEED_AXES))}'
+        f'{", ".join(seeds_lib.AXES)}'
     )
 
 

@@ -5,7 +5,7 @@ features, S states, N rows of a probe. One seed is the unit everywhere; the
 runner adds a leading seed axis with `jax.vmap`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -20,10 +20,12 @@ class NetworkOutput(NamedTuple):
   Attributes:
     q_values: [B, A].
     features: [B, d], the output of the penultimate layer (the paper's Phi).
+    atoms: [B, A, atoms], the return's quantiles, of networks that have them.
   """
 
   q_values: Array
   features: Array
+  atoms: Array | None = None
 
 
 class Batch(NamedTuple):
@@ -38,6 +40,7 @@ class Batch(NamedTuple):
     target: [B], or [B, A] for all actions at once; regression targets where
       the data holds them (fitted Q-iteration, Monte-Carlo returns).
     weight: [B] importance weights; None means ones.
+    next_action: [B] int32, what the evaluated policy does at `next_state`.
   """
 
   state: Array
@@ -47,6 +50,7 @@ class Batch(NamedTuple):
   is_terminal: Array | None = None
   target: Array | None = None
   weight: Array | None = None
+  next_action: Array | None = None
 
 
 class LossOutput(NamedTuple):
@@ -154,11 +158,10 @@ class Agent(Protocol):
     """Unreduced losses of a batch; no penalty, no weighting, no gradient."""
 
 
-class Loop(Protocol):
-  """One experiment: what an iteration does, for one seed.
+class PureLoop(Protocol):
+  """One experiment that is pure: what an iteration does, for one seed.
 
-  Both functions are pure; the runner vectorises them over seeds and compiles
-  them.
+  `program.Program` vectorises it over seeds and compiles it.
   """
 
   environment: Any
@@ -176,3 +179,42 @@ class Loop(Protocol):
 
   def probe(self, state: Any) -> Mapping[str, Probe]:
     """The network measured on the probes, without an update."""
+
+
+class Program(Protocol):
+  """An experiment for several seeds, ready to be run by the runner.
+
+  Attributes:
+    seeds: one run each; their axis is the first of every array below.
+    environment: handed to metrics that ask for it.
+  """
+
+  seeds: tuple[int, ...]
+  environment: Any
+
+  def init(self) -> Any:
+    """The state before the first iteration; all of it is checkpointed."""
+
+  def place(self, state: Any) -> Any:
+    """A state that a checkpoint gave back, where `iterate` wants it."""
+
+  def iterate(self, state: Any) -> tuple[Any, IterationOutput]:
+    """One iteration of every seed; the given state is consumed."""
+
+  def probe(self, state: Any) -> Mapping[str, Probe]:
+    """Every seed's probes, without an update."""
+
+  def output_shapes(self) -> IterationOutput:
+    """Shapes and types of one seed's output."""
+
+
+class Loop(Protocol):
+  """One experiment, bound to its options by gin."""
+
+  def compile(self, seeds: Sequence[int], seed_axis: str) -> Program:
+    """The experiment for several seeds.
+
+    Args:
+      seeds: one run each.
+      seed_axis: see `seeds.SeedAxis`.
+    """

@@ -188,7 +188,7 @@ class TargetTest(parameterized.TestCase):
     start, _ = take_steps(subject, 0)
     assert_same_bits(before.target_params, start.params)
     after, _ = subject.fit(
-        before, lambda key: make_batch(), jax.random.key(0),
+        before, lambda _, key: make_batch(), jax.random.key(0),
         subject.hyperparameters(4),
     )
     assert_same_bits(after.target_params, after.params)
@@ -202,7 +202,8 @@ class FitTest(parameterized.TestCase):
     hyper = subject.hyperparameters(6)
     rng = jax.random.key(3)
 
-    def sample(key):
+    def sample(i, key):
+      del i
       return make_batch()._replace(
           target=jax.random.normal(key, (B,))
       )
@@ -210,7 +211,7 @@ class FitTest(parameterized.TestCase):
     expected, _ = take_steps(subject, 0)
     totals = []
     for i in range(6):
-      batch = sample(jax.random.fold_in(rng, 2 * i))
+      batch = sample(i, jax.random.fold_in(rng, 2 * i))
       expected, metrics = subject.step(expected, batch, rng, hyper)
       totals.append(float(metrics['loss']))
     start, _ = take_steps(subject, 0)
@@ -231,7 +232,7 @@ class FitTest(parameterized.TestCase):
     def fit(train, hyper):
       traces.append(1)
       return subject.fit(
-          train, lambda key: make_batch(), jax.random.key(0), hyper
+          train, lambda _, key: make_batch(), jax.random.key(0), hyper
       )[0]
 
     def run(num_steps=2, alpha=0.0, period=2, learning_rate=0.1):
@@ -260,7 +261,7 @@ class FitTest(parameterized.TestCase):
 
     def run(key):
       train = subject.init(key, make_batch().state)
-      sample = lambda key: make_batch()._replace(
+      sample = lambda _, key: make_batch()._replace(
           target=jax.random.normal(key, (B,))
       )
       return subject.fit(train, sample, key, hyper)[0].params

@@ -27,6 +27,9 @@ class ToyLoop:
   stops_at: tuple[int, ...] = (99, 99, 99)
   environment: Any = None
 
+  def compile(self, seeds, seed_axis):
+    return program.Program(self, seeds, seed_axis)
+
   def hyperparameters(self):
     return types.Hyperparameters(1, 0.0, 0, 1.0)
 
@@ -173,7 +176,7 @@ class RunnerTest(parameterized.TestCase):
         traces.append(1)
         return super().iterate(state, hyperparameters)
 
-    compiled = program.Program(Counting(), (0, 1), {}, 'vmap')
+    compiled = program.Program(Counting(), (0, 1), 'vmap')
     state = compiled.init()
     traces.clear()
     for _ in range(5):

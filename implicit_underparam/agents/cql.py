@@ -1,0 +1,93 @@
+"""CQL(H) for discrete actions (Kumar et al., 2020), on any value agent."""
+
+import dataclasses
+
+import flax.linen as nn
+import gin
+import jax
+import jax.numpy as jnp
+
+from implicit_underparam import errors, losses, types
+from implicit_underparam.agents import value
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class CQLAgent:
+  """A value agent's loss + cql_coefficient (logsumexp_a Q - Q(s, a_data)).
+
+  Attributes:
+    base: `DQNAgent` or `QuantileAgent`.
+    cql_coefficient: the weight of the conservative term.
+  """
+
+  base: value.ValueAgent
+  cql_coefficient: float = 1.0
+
+  def __post_init__(self) -> None:
+    if not isinstance(self.base, value.ValueAgent):
+      raise errors.UserError(
+          f'CQLAgent.base is {self.base!r}: bind it to a value agent, for '
+          'example @DQNAgent()'
+      )
+    if self.cql_coefficient < 0:
+      raise errors.UserError(
+          f'CQLAgent.cql_coefficient is {self.cql_coefficient}: give 0 or more'
+      )
+
+  @property
+  def network(self) -> nn.Module:
+    """The base's."""
+    return self.base.network
+
+  @property
+  def gamma(self) -> float:
+    """The base's."""
+    return self.base.gamma
+
+  @property
+  def update_horizon(self) -> int:
+    """The base's."""
+    return self.base.update_horizon
+
+  @property
+  def needs_returns(self) -> bool:
+    """The base's."""
+    return self.base.needs_returns
+
+  def init(self, rng: types.Array, state: types.Array) -> types.Params:
+    """Fresh parameters."""
+    return self.base.init(rng, state)
+
+  def apply(
+      self, params: types.Params, state: types.Array
+  ) -> types.NetworkOutput:
+    """The network's output at states [B, ...]."""
+    return self.base.apply(params, state)
+
+  def targets(
+      self,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+  ) -> types.Array:
+    """The base's y, [B]."""
+    return self.base.targets(params, target_params, batch)
+
+  def loss(
+      self,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+      rng: types.Array,
+  ) -> types.LossOutput:
+    """The losses of a batch."""
+    del rng
+    # One forward pass for both terms: two would mean two backward passes.
+    output = self.apply(params, batch.state)
+    base = self.base.loss_at(output, params, target_params, batch)
+    gap = jax.vmap(losses.conservative_gap)(output.q_values, batch.action)
+    return base._replace(
+        losses=base.losses + self.cql_coefficient * gap,
+        metrics={**base.metrics, 'cql_gap': jnp.mean(gap)},
+    )

@@ -1,0 +1,123 @@
+"""What agents that regress Q(s, a) to targets have in common."""
+
+import dataclasses
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from implicit_underparam import errors, losses, types
+
+# (q_values [A], action [], target []) -> a scalar.
+ERRORS: dict[str, Callable[..., types.Array]] = {
+    'mse': losses.squared_error,
+    'huber': losses.huber_error,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueAgent:
+  """Regression of Q(s, a) to `targets`, which a subclass defines.
+
+  Attributes:
+    network: a Linen module, states -> `NetworkOutput`.
+    gamma: discount of one step.
+    update_horizon: n, steps of the return before bootstrapping.
+    loss_type: 'mse' or 'huber'.
+  """
+
+  network: nn.Module
+  gamma: float = 0.99
+  update_horizon: int = 1
+  loss_type: str = 'mse'
+
+  def __post_init__(self) -> None:
+    if not isinstance(self.network, nn.Module):
+      raise self._error('network', 'bind it to one, such as @NatureNetwork()')
+    if not isinstance(self.gamma, (int, float)) or not 0 <= self.gamma <= 1:
+      raise self._error('gamma', 'give a number from 0 to 1')
+    if not isinstance(self.update_horizon, int) or self.update_horizon < 1:
+      raise self._error(
+          'update_horizon', 'give a whole number of steps, at least 1'
+      )
+    if self.loss_type not in ERRORS:
+      raise self._error('loss_type', f'use one of {", ".join(sorted(ERRORS))}')
+
+  @property
+  def cumulative_gamma(self) -> float:
+    """gamma^n."""
+    return self.gamma**self.update_horizon
+
+  @property
+  def needs_returns(self) -> bool:
+    """Whether the data has to bring Monte-Carlo returns."""
+    return False
+
+  def init(self, rng: types.Array, state: types.Array) -> types.Params:
+    """Fresh parameters."""
+    return self.network.init(rng, state)
+
+  def apply(
+      self, params: types.Params, state: types.Array
+  ) -> types.NetworkOutput:
+    """The network's output at states [B, ...]."""
+    output = self.network.apply(params, state)
+    assert isinstance(output, types.NetworkOutput)
+    return output
+
+  def loss(
+      self,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+      rng: types.Array,
+  ) -> types.LossOutput:
+    """The losses of a batch."""
+    del rng
+    output = self.apply(params, batch.state)
+    return self.loss_at(output, params, target_params, batch)
+
+  def loss_at(
+      self,
+      output: types.NetworkOutput,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+  ) -> types.LossOutput:
+    """`loss`, given the online network's output at `batch.state`."""
+    target = jax.lax.stop_gradient(self.targets(params, target_params, batch))
+    unreduced = jax.vmap(ERRORS[self.loss_type])(
+        output.q_values, batch.action, target
+    )
+    return types.LossOutput(
+        unreduced,
+        output.features,
+        value_metrics(output.q_values, batch.action, target),
+    )
+
+  def targets(
+      self,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+  ) -> types.Array:
+    """y, [B]."""
+    raise NotImplementedError
+
+  def _error(self, name: str, advice: str) -> errors.UserError:
+    value = getattr(self, name)
+    return errors.UserError(
+        f'{type(self).__name__}.{name} is {value!r}: {advice}'
+    )
+
+
+def value_metrics(
+    q_values: types.Array, action: types.Array, target: types.Array
+) -> dict[str, types.Array]:
+  """mean |y - Q(s, a)| and mean Q(s, a) over a batch."""
+  chosen = jax.vmap(losses.chosen_value)(q_values, action)
+  return {
+      'td_error': jnp.mean(jnp.abs(target - chosen)),
+      'data_q_value': jnp.mean(chosen),
+  }
