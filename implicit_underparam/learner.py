@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import gin
 import jax
@@ -175,7 +176,7 @@ class Learner:
     ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
       # Two folds and no split: the key that a loss does not use costs nothing.
       step = first + i
-      batch = sample(i, jax.random.fold_in(rng, 2 * step))
+      batch = sample(i, sample_key(rng, step))
       loss_rng = jax.random.fold_in(rng, 2 * step + 1)
       # The same for all seeds: a target update under a predicate that has no
       # seed axis stays a branch, where it would copy all parameters else.
@@ -243,6 +244,17 @@ class Learner:
             train.params, train.target_params, rate
         )
     )
+
+
+def sample_key(rng: types.Array, step: types.Array) -> types.Array:
+  """The key with which `Learner.fit` draws the batch of a step."""
+  return jax.random.fold_in(rng, 2 * step)
+
+
+def all_finite(tree: Any) -> types.Array:
+  """[] bool, whether no number of a tree is NaN or infinite."""
+  leaves = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]
+  return jnp.all(jnp.stack(leaves))
 
 
 def _is_whole(value: object) -> bool:

@@ -108,7 +108,7 @@ class FittedIteration:
     )
     # The outputs as well: a state that is not in the data may overflow first.
     network = self.agent.apply(train.params, self._observations())
-    finite = state.finite & _all_finite((train.params, scalars, network))
+    finite = state.finite & learner_lib.all_finite((train.params, scalars, network))
     new = LoopState(train, data, rng, state.iterations + 1, finite)
     new = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, state)
     new = new._replace(finite=finite)
@@ -162,8 +162,3 @@ class FittedIteration:
           f'{self.environment.name} has {wanted}: set '
           f'MLPNetwork.num_actions = {wanted}'
       )
-
-
-def _all_finite(tree: Any) -> types.Array:
-  leaves = [jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(tree)]
-  return jnp.all(jnp.stack(leaves))

@@ -104,6 +104,29 @@ def srank_eigenvalues(matrix: Features, delta: float = 0.01) -> Integer:
 
 
 @gin.register
+def srank_lambda(features: Features, delta: float = 0.01) -> Integer:
+  """srank_{delta,lambda}: that of the first d rows' eigenvalues (A.7).
+
+  Args:
+    features: [N, d], N >= d; the rows are i.i.d., so the first d are too.
+    delta: as in `srank`.
+
+  Returns:
+    As `srank_eigenvalues`.
+
+  Raises:
+    UserError: fewer rows than units, or as there.
+  """
+  num_rows, num_units = _shape(features, 'the features')
+  if num_rows < num_units:
+    raise errors.UserError(
+        f'srank_lambda needs at least d = {num_units} rows, and the probe has '
+        f'{num_rows}: raise OfflineLoop.probe_size, or leave the metric out'
+    )
+  return srank_eigenvalues(features[:num_units], delta)
+
+
+@gin.register
 def effective_rank(features: Features, *, singular_values: Any = None) -> Real:
   """exp(-sum_i p_i log p_i), p_i = sigma_i / sum_j sigma_j.
 
@@ -194,6 +217,19 @@ def sigma_max(features: Features, *, singular_values: Any = None) -> Real:
 def sigma_min(features: Features, *, singular_values: Any = None) -> Real:
   """sigma_n, the smallest of the n = min(N, d) singular values of Phi."""
   return _number(_spectrum(features, singular_values)[-1])
+
+
+@gin.register
+def singular_value(
+    features: Features, index: int = 1, *, singular_values: Any = None
+) -> Real:
+  """sigma_index of Phi, 1 the largest; 0 beyond min(N, d)."""
+  sigma = _spectrum(features, singular_values)
+  if not isinstance(index, int) or index < 1:
+    raise errors.UserError(
+        f'singular_value.index is {index!r}: give a whole number, at least 1'
+    )
+  return _number(sigma[index - 1]) if index <= sigma.shape[0] else 0.0
 
 
 @gin.register

@@ -1,0 +1,240 @@
+"""Training from a fixed data set: the loop of the offline experiments."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import gin
+import jax
+import jax.numpy as jnp
+import optax
+
+from implicit_underparam import atari_evaluation, errors, losses, types
+from implicit_underparam import learner as learner_lib
+from implicit_underparam.agents import cql, value
+from implicit_underparam.data import offline as offline_data
+from implicit_underparam.offline_program import OfflineProgram
+
+_PROBE_BATCH = 256
+
+
+class OfflineState(NamedTuple):
+  """What is carried from a dispatch to the next, for one seed.
+
+  Attributes:
+    train: parameters, target, optimiser.
+    rng: a key; never changes, steps are folded in.
+    steps: [] int32, gradient steps dispatched.
+    iterations: [] int32, iterations that were finite.
+    finite: [] bool, False once a loss or a parameter was NaN or infinite;
+      `train` is then what it was before that dispatch.
+  """
+
+  train: types.TrainState
+  rng: types.Array
+  steps: types.Array
+  iterations: types.Array
+  finite: types.Array
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class OfflineLoop:
+  """Gradient steps on a fixed data set, then the measures, then evaluation.
+
+  Attributes:
+    learner: the gradient step, with a value agent.
+    data: the prepared set.
+    evaluation: how returns are measured; None for not at all.
+    gradient_steps: of one iteration (62,500 in the paper: 250,000 agent steps
+      with an update every 4).
+    steps_per_dispatch: gradient steps that the device takes without the host.
+    probe_size: transitions on which the network is measured (section A).
+  """
+
+  learner: learner_lib.Learner
+  data: offline_data.OfflineData
+  evaluation: atari_evaluation.AtariEvaluation | None = None
+  gradient_steps: int = 62_500
+  steps_per_dispatch: int = 500
+  probe_size: int = 2048
+
+  def __post_init__(self) -> None:
+    for name in ('gradient_steps', 'steps_per_dispatch', 'probe_size'):
+      number = getattr(self, name)
+      if not isinstance(number, int) or number < 1:
+        raise errors.UserError(
+            f'OfflineLoop.{name} is {number!r}: give a whole number, at '
+            'least 1'
+        )
+    if not isinstance(self.learner.agent, (value.ValueAgent, cql.CQLAgent)):
+      raise errors.UserError(
+          'OfflineLoop.learner has an agent that does not learn from '
+          'transitions: bind Learner.agent, for example to @DQNAgent()'
+      )
+    if not isinstance(self.data, offline_data.OfflineData):
+      raise errors.UserError(
+          f'OfflineLoop.data is {self.data!r}: bind it to @OfflineData()'
+      )
+
+  @property
+  def agent(self) -> value.ValueAgent | cql.CQLAgent:
+    """The learner's agent."""
+    assert isinstance(self.learner.agent, (value.ValueAgent, cql.CQLAgent))
+    return self.learner.agent
+
+  def compile(
+      self, seeds: Sequence[int], seed_axis: str
+  ) -> OfflineProgram:
+    """The experiment for several seeds."""
+    return OfflineProgram(self, seeds, seed_axis)
+
+  def init(self, rng: types.Array, example: types.Array) -> OfflineState:
+    """Fresh parameters, from a key and a batch of states."""
+    params_rng, rng = jax.random.split(rng)
+    train = self.learner.init(params_rng, example)
+    zero = jnp.int32(0)
+    return OfflineState(train, rng, zero, zero, jnp.bool_(True))
+
+  def update(
+      self,
+      state: OfflineState,
+      columns: offline_data.Columns,
+      frames: types.Array | None,
+      gathered: offline_data.Gathered | None,
+      hyperparameters: types.Hyperparameters,
+      first: types.Array,
+      stack_size: int,
+  ) -> tuple[OfflineState, Mapping[str, types.Array]]:
+    """Takes `hyperparameters.gradient_steps` steps.
+
+    Args:
+      state: the state before.
+      columns: of the data.
+      frames: [N, ...] all of them, where they are on the device.
+      gathered: those of these steps, where they are not.
+      hyperparameters: of the learner.
+      first: [] int32, steps taken before.
+      stack_size: frames in a state.
+
+    Returns:
+      The state after and the steps' scalars, averaged.
+    """
+
+    def sample(i: types.Array, key: types.Array) -> types.Batch:
+      if gathered is None:
+        rows = offline_data.draw(columns, key, self.data.batch_size)
+        windows = None
+      else:
+        rows, windows = gathered.rows[i], gathered.windows[i]
+      return self._transitions(columns, frames, windows, rows, stack_size)
+
+    train, scalars = self.learner.fit(
+        state.train, sample, state.rng, hyperparameters, first
+    )
+    finite = state.finite & learner_lib.all_finite((train.params, scalars))
+    train = jax.tree.map(
+        lambda x, y: jnp.where(finite, x, y), train, state.train
+    )
+    steps = state.steps + hyperparameters.gradient_steps
+    return state._replace(train=train, steps=steps, finite=finite), scalars
+
+  def rows(
+      self,
+      state: OfflineState,
+      columns: offline_data.Columns,
+      first: types.Array,
+      num_steps: int,
+  ) -> types.Array:
+    """The rows that `update` draws: [num_steps, B]."""
+
+    def of_step(step: types.Array) -> types.Array:
+      key = learner_lib.sample_key(state.rng, step)
+      return offline_data.draw(columns, key, self.data.batch_size)
+
+    return jax.vmap(of_step)(first + jnp.arange(num_steps))
+
+  def probe_rows(
+      self, state: OfflineState, columns: offline_data.Columns
+  ) -> types.Array:
+    """Fresh i.i.d. transitions for the measures: [probe_size]."""
+    # Steps fold in numbers below 2^31; this one is never among them.
+    rng = jax.random.fold_in(state.rng, jnp.uint32(2**32 - 1) - state.steps)
+    return offline_data.draw(columns, rng, self.probe_size)
+
+  def measure(
+      self,
+      state: OfflineState,
+      columns: offline_data.Columns,
+      frames: types.Array | None,
+      windows: types.Array | None,
+      rows: types.Array,
+      stack_size: int,
+  ) -> types.IterationOutput:
+    """The network and its TD errors on the transitions of a probe.
+
+    Args:
+      state: the state after an iteration.
+      columns: of the data.
+      frames: as in `update`.
+      windows: [P, stack + n, ...] those of `rows`, where `frames` is None.
+      rows: [P] int32, of `probe_rows`.
+      stack_size: frames in a state.
+    """
+
+    def one(row_and_windows: tuple) -> tuple:
+      # A batch of one; `jax.lax.map` makes larger ones of them.
+      row, given = jax.tree.map(lambda x: x[None], row_and_windows)
+      batch = self._transitions(columns, frames, given, row, stack_size)
+      measured = self._measure_batch(state.train, batch)
+      return jax.tree.map(lambda x: x[0], measured)
+
+    probe, td_errors = jax.lax.map(
+        one, (rows, windows), batch_size=min(_PROBE_BATCH, self.probe_size)
+    )
+    return types.IterationOutput(
+        scalars=jax.tree.map(jnp.mean, td_errors),
+        probes={'all': probe},
+        parameters=state.train.params,
+        gradient_steps=state.train.gradient_steps,
+        environment_steps=jnp.int32(0),
+        iterations=state.iterations + state.finite,
+        finite=state.finite,
+    )
+
+  def act(self, params: types.Params, state: types.Array) -> types.Array:
+    """The greedy actions in states [B, ...]: [B]."""
+    return jnp.argmax(self.agent.apply(params, state).q_values, axis=-1)
+
+  def _measure_batch(
+      self, train: types.TrainState, batch: types.Batch
+  ) -> tuple[types.Probe, dict[str, types.Array]]:
+    """Unreduced: |y - Q| for y of the target and of the online network."""
+    agent = self.agent
+    network = agent.apply(train.params, batch.state)
+    chosen = jax.vmap(losses.chosen_value)(network.q_values, batch.action)
+    target = agent.targets(train.params, train.target_params, batch)
+    online = agent.targets(train.params, train.params, batch)
+    return types.Probe(network.features, network.q_values), {
+        'td_error_target': jnp.abs(target - chosen),
+        'td_error_online': jnp.abs(online - chosen),
+        'td_error_huber': optax.huber_loss(chosen, target),
+    }
+
+  def _transitions(
+      self,
+      columns: offline_data.Columns,
+      frames: types.Array | None,
+      windows: types.Array | None,
+      rows: types.Array,
+      stack_size: int,
+  ) -> types.Batch:
+    horizon, gamma = self.agent.update_horizon, self.agent.gamma
+    if windows is None:
+      assert frames is not None
+      windows = offline_data.gather_windows(
+          frames, rows, stack_size + horizon, stack_size
+      )
+    return offline_data.transitions(
+        columns, windows, rows, stack_size, horizon, gamma
+    )

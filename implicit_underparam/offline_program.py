@@ -1,0 +1,293 @@
+"""Drives an offline loop for several seeds: dispatches, frames, evaluation."""
+
+import collections
+import concurrent.futures
+import functools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from implicit_underparam import errors, program, types
+from implicit_underparam import seeds as seeds_lib
+from implicit_underparam.data import offline as offline_data
+
+if TYPE_CHECKING:
+  from implicit_underparam import offline
+
+# Frames gathered on the host for one dispatch; as many wait for their turn.
+_HOST_BYTES = 64e6
+_IN_FLIGHT = 2
+_EVALUATED = ('eval_return', 'eval_episodes', 'eval_episode_length')
+
+
+class OfflineProgram:
+  """An `OfflineLoop` compiled for several seeds; a `types.Program`.
+
+  Args:
+    loop: the experiment.
+    seeds: one run each.
+    seed_axis: see `seeds.SeedAxis`.
+
+  Raises:
+    UserError: for data that is not there, does not fit the network or the
+      game, or does not fit where it was asked to be.
+  """
+
+  def __init__(
+      self, loop: 'offline.OfflineLoop', seeds: Sequence[int], seed_axis: str
+  ):
+    self.loop = loop
+    self.seeds = tuple(seeds)
+    self.environment = loop.evaluation and loop.evaluation.environment
+    self._axis = seeds_lib.SeedAxis(len(self.seeds), seed_axis)
+    self._store = loop.data.open()
+    self._stack_size = int(self._store.meta['stack_size'])
+    self._num_frames = self._stack_size + loop.agent.update_horizon
+    columns = loop.data.columns(
+        self._store,
+        loop.agent.update_horizon,
+        loop.agent.gamma,
+        loop.agent.needs_returns,
+    )
+    self._check_actions()
+    self._columns = self._axis.replicate(columns)
+    self._frames = self._place_frames()
+    self._steps = self._steps_per_dispatch()
+    self._init = program.compile_init(self._init_seed)
+    self._compile()
+
+  def init(self) -> Any:
+    """The state of every seed before the first iteration."""
+    return self.place(self._init(jnp.asarray(self.seeds, jnp.uint32)))
+
+  def place(self, state: Any) -> Any:
+    """A restored state, where `iterate` wants it."""
+    return self._axis.place(state)
+
+  def iterate(self, state: Any) -> tuple[Any, types.IterationOutput]:
+    """An iteration of every seed; the given state is consumed."""
+    first = int(state.steps[0])
+    state, means = self._update(state, first)
+    output = self._measure(state)
+    evaluated = self._evaluate(
+        output.parameters, first // self.loop.gradient_steps
+    )
+    state = state._replace(iterations=output.iterations)
+    scalars = {**means, **output.scalars, **evaluated}
+    return state, output._replace(scalars=scalars)
+
+  def probe(self, state: Any) -> Mapping[str, types.Probe]:
+    """Every seed's probes, without an update."""
+    return self._measure(state).probes
+
+  def output_shapes(self) -> types.IterationOutput:
+    """Shapes and types of one seed's output."""
+    num_seeds = len(self.seeds)
+    state = jax.eval_shape(self._init, jnp.zeros(num_seeds, jnp.uint32))
+    gathered = rows = None
+    batch = (num_seeds, self._steps, self.loop.data.batch_size)
+    probed = (num_seeds, self.loop.probe_size)
+    if self._frames is None:
+      gathered = offline_data.Gathered(
+          self._window_shapes(batch), _integers(batch)
+      )
+    shared = (self._columns, self._frames)
+    hyper = self.loop.learner.hyperparameters(1)
+    scalars = jax.eval_shape(
+        self._dispatch, state, *shared, gathered, hyper, jnp.int32(0)
+    )[1]
+    rows = self._window_shapes(probed) if self._frames is None else None
+    output = jax.eval_shape(
+        self._finish, state, *shared, rows, _integers(probed)
+    )
+    number = jax.ShapeDtypeStruct((num_seeds,), jnp.float32)
+    names = _EVALUATED if self.loop.evaluation else ()
+    output = output._replace(
+        scalars={**scalars, **output.scalars, **dict.fromkeys(names, number)}
+    )
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), output
+    )
+
+  def _init_seed(self, seed: types.Array) -> Any:
+    shape = (1, *self._store.frames.shape[1:], self._stack_size)
+    example = jnp.zeros(shape, self._store.frames.dtype)
+    return self.loop.init(jax.random.key(seed), example)
+
+  def _compile(self) -> None:
+    loop, vectorize = self.loop, self._axis.vectorize
+    stack = {'stack_size': self._stack_size}
+    self._dispatch = jax.jit(
+        vectorize(
+            functools.partial(loop.update, **stack),
+            (0, None, None, 0, None, None),
+        ),
+        donate_argnums=0,
+    )
+    self._finish = jax.jit(
+        vectorize(
+            functools.partial(loop.measure, **stack), (0, None, None, 0, 0)
+        )
+    )
+    self._rows = jax.jit(
+        vectorize(
+            functools.partial(loop.rows, num_steps=loop.gradient_steps),
+            (0, None, None),
+        )
+    )
+    self._probe_rows = jax.jit(vectorize(loop.probe_rows, (0, None)))
+    self._act = jax.jit(vectorize(loop.act, (0, 0)))
+
+  def _place_frames(self) -> Any:
+    """All frames on the devices, or None; prints which, and why."""
+    placement, line = self.loop.data.place(self._store, self._axis.devices[0])
+    print(line, flush=True)
+    if placement == 'host':
+      return None
+    return self._axis.replicate(self._store.frames)
+
+  def _steps_per_dispatch(self) -> int:
+    steps = min(self.loop.steps_per_dispatch, self.loop.gradient_steps)
+    if self._frames is not None:
+      return steps
+    frame = int(np.prod(self._store.frames.shape[1:]))
+    step = len(self.seeds) * self.loop.data.batch_size * self._num_frames * frame
+    return max(1, min(steps, int(_HOST_BYTES / step)))
+
+  def _update(self, state: Any, first: int) -> tuple[Any, dict[str, Any]]:
+    """All gradient steps of an iteration, a dispatch at a time."""
+    total = self.loop.gradient_steps
+    begins = range(0, total, self._steps)
+    results: list[tuple[int, Any]] = []
+    with self._bar(total, 'gradient steps') as bar:
+      for begin, gathered in zip(
+          begins, self._gathered(state, first, begins), strict=True
+      ):
+        count = min(self._steps, total - begin)
+        state, means = self._dispatch(
+            state,
+            self._columns,
+            self._frames,
+            gathered,
+            self.loop.learner.hyperparameters(count),
+            jnp.int32(first + begin),
+        )
+        results.append((count, means))
+        if len(results) > _IN_FLIGHT:
+          # So that the host is not far ahead, with frames that wait.
+          jax.block_until_ready(results[-1 - _IN_FLIGHT])
+        bar.update(count)
+    return state, _averaged(results)
+
+  def _gathered(
+      self, state: Any, first: int, begins: Sequence[int]
+  ) -> Iterator[Any]:
+    """What each dispatch trains on, gathered while the one before runs."""
+    if self._frames is not None:
+      yield from (None for _ in begins)
+      return
+    rows = np.asarray(self._rows(state, self._columns, jnp.int32(first)))
+    # The last dispatch may be shorter; its arrays are not.
+    missing = -rows.shape[1] % self._steps
+    rows = np.pad(rows, ((0, 0), (0, missing), (0, 0)), mode='edge')
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+      waiting = collections.deque(
+          pool.submit(self._gather, rows[:, x : x + self._steps])
+          for x in begins[:1]
+      )
+      for following in [*begins[1:], None]:
+        gathered = waiting.popleft().result()
+        if following is not None:
+          piece = rows[:, following : following + self._steps]
+          waiting.append(pool.submit(self._gather, piece))
+        yield gathered
+
+  def _gather(self, rows: np.ndarray) -> offline_data.Gathered:
+    """Windows and rows, on the devices."""
+    windows = offline_data.to_host_windows(
+        self._store.frames, rows, self._num_frames, self._stack_size
+    )
+    return self._axis.place(offline_data.Gathered(windows, rows))
+
+  def _measure(self, state: Any) -> types.IterationOutput:
+    rows = self._probe_rows(state, self._columns)
+    windows = None
+    if self._frames is None:
+      windows = self._gather(np.asarray(rows)).windows
+    return self._finish(state, self._columns, self._frames, windows, rows)
+
+  def _evaluate(
+      self, params: types.Params, iteration: int
+  ) -> dict[str, np.ndarray]:
+    evaluation = self.loop.evaluation
+    if evaluation is None:
+      return {}
+    wanted = evaluation.num_steps * len(self.seeds)
+    with self._bar(wanted, 'evaluation steps') as bar:
+
+      def select_actions(observations: np.ndarray, step: int) -> np.ndarray:
+        del step
+        bar.update(observations.shape[0] * observations.shape[1])
+        return np.asarray(self._act(params, observations))
+
+      result = evaluation.run(select_actions, self.seeds, iteration)
+    return {name: np.asarray(result[name], np.float32) for name in _EVALUATED}
+
+  def _bar(self, total: int, unit: str) -> tqdm.tqdm:
+    return tqdm.tqdm(
+        total=total,
+        unit='it',
+        desc=unit,
+        leave=False,
+        position=1,
+        disable=not sys.stderr.isatty(),
+    )
+
+  def _window_shapes(self, rows: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+    frames = self._store.frames
+    return jax.ShapeDtypeStruct(
+        (*rows, self._num_frames, *frames.shape[1:]), frames.dtype
+    )
+
+  def _check_actions(self) -> None:
+    """The network, the data and the game have the same actions."""
+    state = jax.eval_shape(self._init_seed, jnp.uint32(0))
+    example = jax.ShapeDtypeStruct(
+        (1, *self._store.frames.shape[1:], self._stack_size), jnp.uint8
+    )
+    output = jax.eval_shape(self.loop.agent.apply, state.train.params, example)
+    wanted = int(self._store.meta['num_actions'])
+    found = output.q_values.shape[-1]
+    if found != wanted:
+      raise errors.UserError(
+          f'the network has {found} actions, {self.loop.data.path} (of '
+          f'{self._store.meta.get("game")}) has {wanted}: bind num_actions = '
+          f'{wanted}'
+      )
+    if self.environment and self.environment.num_actions != wanted:
+      raise errors.UserError(
+          f'{self.environment.game} has {self.environment.num_actions} '
+          f'actions, {self.loop.data.path} has {wanted}: evaluate on the game '
+          'that the data is of'
+      )
+
+
+def _averaged(results: Sequence[tuple[int, Any]]) -> dict[str, np.ndarray]:
+  """Means over all steps, from means over dispatches of so many each."""
+  counts = np.array([count for count, _ in results], np.float64)
+  means = [jax.device_get(x) for _, x in results]
+  return {
+      name: np.average([x[name] for x in means], axis=0, weights=counts).astype(
+          np.float32
+      )
+      for name in means[0]
+  }
+
+
+def _integers(shape: tuple[int, ...]) -> jax.ShapeDtypeStruct:
+  return jax.ShapeDtypeStruct(shape, jnp.int32)
