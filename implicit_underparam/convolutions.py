@@ -44,6 +44,8 @@ def convolve(
 def _pads(
     shape: tuple[int, ...], kernel: tuple[int, ...], stride: int, padding: str
 ) -> Pads:
+  if padding not in ('SAME', 'VALID'):
+    raise ValueError(f"padding is {padding!r}: use 'SAME' or 'VALID'")
   low_high = jax.lax.padtype_to_pads(
       shape[1:3], kernel[:2], (stride, stride), padding
   )

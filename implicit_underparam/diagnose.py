@@ -82,16 +82,9 @@ def run_features(
     UserError: for a folder without a run, or without that checkpoint.
   """
   # Imported late: a .npy file needs neither JAX programs nor Orbax.
-  from implicit_underparam import checkpoints, configuration, runner
+  from implicit_underparam import checkpoints, policies
 
-  config = base_dir / 'config.gin'
-  if not config.is_file():
-    raise errors.UserError(
-        f'--base_dir={base_dir}: there is no run here (no config.gin)'
-    )
-  configuration.parse([str(config.resolve())], [])
-  with configuration.readable_errors(str(config)):
-    configured = runner.Runner(str(base_dir))
+  configured = policies.configured_run(base_dir)
   program = configured.loop.compile(configured.seeds, configured.seed_axis)
   checkpointer = checkpoints.Checkpointer(base_dir / 'checkpoints')
   restored = checkpointer.restore(program.init(), iteration=checkpoint)

@@ -104,11 +104,16 @@ class FittedIteration:
     if self.reinitialize:
       train = self.learner.reinitialize(train, keys[1], self._observations())
     train, scalars = self.learner.fit(
-        train, lambda _, key: self.data.sample(data, key), keys[2], hyperparameters
+        train,
+        lambda _, key: self.data.sample(data, key),
+        keys[2],
+        hyperparameters,
     )
     # The outputs as well: a state that is not in the data may overflow first.
     network = self.agent.apply(train.params, self._observations())
-    finite = state.finite & learner_lib.all_finite((train.params, scalars, network))
+    finite = state.finite & learner_lib.all_finite(
+        (train.params, scalars, network)
+    )
     new = LoopState(train, data, rng, state.iterations + 1, finite)
     new = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, state)
     new = new._replace(finite=finite)

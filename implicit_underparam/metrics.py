@@ -117,13 +117,14 @@ def srank_lambda(features: Features, delta: float = 0.01) -> Integer:
   Raises:
     UserError: fewer rows than units, or as there.
   """
-  num_rows, num_units = _shape(features, 'the features')
+  matrix = _matrix(features)
+  num_rows, num_units = matrix.shape
   if num_rows < num_units:
     raise errors.UserError(
         f'srank_lambda needs at least d = {num_units} rows, and the probe has '
         f'{num_rows}: raise OfflineLoop.probe_size, or leave the metric out'
     )
-  return srank_eigenvalues(features[:num_units], delta)
+  return srank_eigenvalues(matrix[:num_units], delta)
 
 
 @gin.register

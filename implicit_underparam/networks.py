@@ -114,6 +114,11 @@ def _nature_features(
     # Dopamine's names, so that its parameters can be taken as they are.
     layer = Conv(channels, size, stride, padding, init, name=f'Conv_{i}')
     x = nn.relu(layer(x))
+  if 0 in x.shape[1:3]:
+    raise errors.UserError(
+        f'frames of {state.shape[1]} x {state.shape[2]} are too small for the '
+        "network's padding 'VALID': use 'SAME'"
+    )
   x = x.reshape((x.shape[0], -1))
   return nn.relu(nn.Dense(num_units, kernel_init=init, name='Dense_0')(x))
 

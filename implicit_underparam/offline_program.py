@@ -121,17 +121,18 @@ class OfflineProgram:
 
   def _compile(self) -> None:
     loop, vectorize = self.loop, self._axis.vectorize
-    stack = {'stack_size': self._stack_size}
+    stack_size = self._stack_size
     self._dispatch = jax.jit(
         vectorize(
-            functools.partial(loop.update, **stack),
+            functools.partial(loop.update, stack_size=stack_size),
             (0, None, None, 0, None, None),
         ),
         donate_argnums=0,
     )
     self._finish = jax.jit(
         vectorize(
-            functools.partial(loop.measure, **stack), (0, None, None, 0, 0)
+            functools.partial(loop.measure, stack_size=stack_size),
+            (0, None, None, 0, 0),
         )
     )
     self._rows = jax.jit(
@@ -156,8 +157,9 @@ class OfflineProgram:
     if self._frames is not None:
       return steps
     frame = int(np.prod(self._store.frames.shape[1:]))
-    step = len(self.seeds) * self.loop.data.batch_size * self._num_frames * frame
-    return max(1, min(steps, int(_HOST_BYTES / step)))
+    windows = len(self.seeds) * self.loop.data.batch_size
+    step_bytes = windows * self._num_frames * frame
+    return max(1, min(steps, int(_HOST_BYTES / step_bytes)))
 
   def _update(self, state: Any, first: int) -> tuple[Any, dict[str, Any]]:
     """All gradient steps of an iteration, a dispatch at a time."""

@@ -55,7 +55,7 @@ class SeedAxis:
     vectorized = make(function, in_axes=tuple(in_axes))
     if len(self.devices) == 1:
       return vectorized
-    split, whole = jax.sharding.PartitionSpec(_NAME), jax.sharding.PartitionSpec()
+    split, whole = (jax.sharding.PartitionSpec(*x) for x in ((_NAME,), ()))
     return jax.shard_map(
         vectorized,
         mesh=self._mesh,

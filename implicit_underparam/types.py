@@ -44,13 +44,14 @@ class Batch(NamedTuple):
   """
 
   state: Array
-  action: Array | None = None
-  reward: Array | None = None
-  next_state: Array | None = None
-  is_terminal: Array | None = None
-  target: Array | None = None
-  weight: Array | None = None
-  next_action: Array | None = None
+  # Any, and not Array | None: who uses a field knows that it is there.
+  action: Any = None
+  reward: Any = None
+  next_state: Any = None
+  is_terminal: Any = None
+  target: Any = None
+  weight: Any = None
+  next_action: Any = None
 
 
 class LossOutput(NamedTuple):
@@ -164,7 +165,9 @@ class PureLoop(Protocol):
   `program.Program` vectorises it over seeds and compiles it.
   """
 
-  environment: Any
+  @property
+  def environment(self) -> Any:
+    """Handed to metrics that ask for it."""
 
   def hyperparameters(self) -> Hyperparameters:
     """The traced numbers that `iterate` takes."""

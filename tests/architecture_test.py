@@ -34,6 +34,15 @@ ALLOWED = {
     'evaluation': {'types', 'metrics', 'envs', 'writers'},
     'program': {'types', 'seeds'},
     'loops': {'types', 'learner', 'agents', 'data', 'envs', 'program'},
+    'atari_evaluation': {'envs'},
+    'offline_program': {'types', 'program', 'seeds', 'data', 'offline'},
+    'offline': {
+        'types', 'learner', 'losses', 'agents', 'data', 'atari_evaluation',
+        'offline_program',
+    },
+    'policies': {
+        'types', 'checkpoints', 'configuration', 'run_folder', 'data', 'runner',
+    },
     'rows': {'types', 'evaluation', 'writers'},
     'figures': {'figures'},
     'configuration': set(),

@@ -10,6 +10,12 @@ from absl.testing import absltest
 # Before JAX is imported anywhere: a test may not depend on what a machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('MPLBACKEND', 'agg')
+# Programs that several tests compile are compiled once.
+os.environ.setdefault(
+    'JAX_COMPILATION_CACHE_DIR',
+    os.path.join(os.environ.get('TMPDIR', '/tmp'), 'iup_test_programs'),
+)
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
 
 # absltest makes temporary folders from a flag; pytest parses none.
 assert absltest

@@ -15,7 +15,6 @@ BINDINGS = (
     'TabularReplay.capacity = 1000',
 )
 GIN_FILE = 'gin_configs/gridworld/offline_fqi.gin'
-_CACHE = pathlib.Path(os.environ.get('TMPDIR', '/tmp')) / 'iup_test_programs'
 
 
 def command(
@@ -33,13 +32,8 @@ def command(
 
 
 def environment() -> dict[str, str]:
-  """Processes of one test session share what they compile."""
-  return {
-      **os.environ,
-      'JAX_PLATFORMS': 'cpu',
-      'JAX_COMPILATION_CACHE_DIR': str(_CACHE),
-      'JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS': '0.1',
-  }
+  """That of the tests, whose processes share what they compile."""
+  return {**os.environ, 'JAX_PLATFORMS': 'cpu'}
 
 
 def run(

@@ -27,12 +27,14 @@ class CQLAgent:
   def __post_init__(self) -> None:
     if not isinstance(self.base, value.ValueAgent):
       raise errors.UserError(
-          f'CQLAgent.base is {self.base!r}: bind it to a value agent, for '
-          'example @DQNAgent()'
+          f'CQLAgent.base is of type {type(self.base).__name__}: bind it to a '
+          'value agent, for example @DQNAgent()'
       )
-    if self.cql_coefficient < 0:
+    coefficient = self.cql_coefficient
+    if not value.is_finite(coefficient) or coefficient < 0:
       raise errors.UserError(
-          f'CQLAgent.cql_coefficient is {self.cql_coefficient}: give 0 or more'
+          f'CQLAgent.cql_coefficient is {coefficient!r}: give a number, 0 or '
+          'more'
       )
 
   @property

@@ -26,8 +26,8 @@ class DQNAgent(value.ValueAgent):
 
   def __post_init__(self) -> None:
     super().__post_init__()
-    if self.temperature < 0:
-      raise self._error('temperature', 'give 0 or more')
+    if not value.is_finite(self.temperature) or self.temperature < 0:
+      raise self._error('temperature', 'give a number, 0 or more')
     if self.double and self.temperature:
       raise errors.UserError(
           'DQNAgent.double and DQNAgent.temperature exclude each other: a soft '

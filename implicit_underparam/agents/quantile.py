@@ -23,6 +23,11 @@ class QuantileAgent(value.ValueAgent):
 
   kappa: float = 1.0
 
+  def __post_init__(self) -> None:
+    super().__post_init__()
+    if not value.is_finite(self.kappa) or self.kappa <= 0:
+      raise self._error('kappa', 'give a number above 0')
+
   def loss_at(
       self,
       output: types.NetworkOutput,

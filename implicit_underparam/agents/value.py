@@ -1,6 +1,7 @@
 """What agents that regress Q(s, a) to targets have in common."""
 
 import dataclasses
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -107,9 +108,16 @@ class ValueAgent:
 
   def _error(self, name: str, advice: str) -> errors.UserError:
     value = getattr(self, name)
+    # Flax writes a module on several lines.
+    shown = type(value).__name__ if isinstance(value, nn.Module) else value
     return errors.UserError(
-        f'{type(self).__name__}.{name} is {value!r}: {advice}'
+        f'{type(self).__name__}.{name} is {shown!r}: {advice}'
     )
+
+
+def is_finite(x: object) -> bool:
+  """Whether x is a number, neither NaN nor infinite."""
+  return isinstance(x, (int, float)) and math.isfinite(x)
 
 
 def value_metrics(

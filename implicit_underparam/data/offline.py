@@ -38,12 +38,12 @@ class Columns(NamedTuple):
       state, where it is not the data's own action.
   """
 
-  starts: types.Array
-  actions: types.Array
-  rewards: types.Array
-  terminals: types.Array
-  returns: types.Array | None = None
-  policy_actions: types.Array | None = None
+  starts: Any
+  actions: Any
+  rewards: Any
+  terminals: Any
+  returns: Any = None
+  policy_actions: Any = None
 
 
 class Gathered(NamedTuple):
@@ -54,8 +54,8 @@ class Gathered(NamedTuple):
     rows: [T, B] int32, their rows.
   """
 
-  windows: types.Array
-  rows: types.Array
+  windows: Any
+  rows: Any
 
 
 class Policy(Protocol):
