@@ -14,7 +14,7 @@ assert _VERSION
 
 _CORE = [
     'absl-py',
-    'ale-py>=0.11,<0.13',
+    'ale-py>=0.11.1,<0.13',
     'flax>=0.12,<0.13',
     'gin-config>=0.5,<0.6',
     'gymnasium>=1.0,<2',
@@ -51,7 +51,16 @@ _EXTRAS['all'] = sorted({
     if name not in ('gpu', 'tpu')
     for requirement in requirements
 })
-_EXTRAS['test'] = ['hypothesis', 'mypy', 'pytest', 'pytest-xdist', 'ruff']
+# The tests run beside Dopamine, tensorflow-datasets and rlds themselves.
+_EXTRAS['test'] = [
+    'hypothesis',
+    'mypy',
+    'pytest',
+    'pytest-xdist',
+    'ruff',
+    *_EXTRAS['dopamine'],
+    *_EXTRAS['tfds'],
+]
 
 setuptools.setup(
     name='implicit_underparam',

@@ -78,7 +78,9 @@ def define_flags() -> None:
   flags.DEFINE_float('seconds', None, 'Of one timing, at least.')
   flags.DEFINE_integer('frames', None, 'Of the data set.')
   flags.DEFINE_integer('steps', None, 'Gradient steps of one dispatch.')
-  flags.DEFINE_list('only', [], 'Names of contestants; all by default.')
+  flags.DEFINE_multi_string(
+      'only', [], 'The name of a contestant; repeat it; all by default.'
+  )
   flags.DEFINE_bool('peer', True, "Whether to time Dopamine's agent as well.")
   flags.DEFINE_bool('formulations', None, 'Whether to time ways to penalise.')
   flags.DEFINE_string('output', None, 'A CSV of every timing.')

@@ -84,8 +84,6 @@ def in_turn(
     contestants: Sequence[Contestant], rounds: int, seconds: float
 ) -> None:
   """A B C A B C ...: what else the machine does meets all alike."""
-  for contestant in contestants:
-    contestant.run()
   for _ in range(rounds):
     for contestant in contestants:
       contestant.time(seconds)

@@ -109,40 +109,42 @@ def _now() -> str:
   return datetime.datetime.now(datetime.UTC).isoformat(timespec='seconds')
 
 
-def _make_folder(path: pathlib.Path) -> None:
+def _make_folder(path: pathlib.Path, flag: str) -> None:
   try:
     path.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise UserError(
-        f'--base_dir {path} cannot be made: {error.strerror}; name another one'
+        f'{flag} {path} cannot be made: {error.strerror}; name another one'
     ) from error
 
 
-def _lock_error(path: pathlib.Path, error: OSError, signed: str) -> UserError:
+def _lock_error(
+    path: pathlib.Path, flag: str, error: OSError, signed: str
+) -> UserError:
   words = signed.split()
   if not isinstance(error, BlockingIOError):
     return UserError(
-        f'--base_dir {path} cannot be locked: {error.strerror}; name a folder '
+        f'{flag} {path} cannot be locked: {error.strerror}; name a folder '
         'that can be written, on a file system with locks'
     )
   holder = 'process {} on {}'.format(*words) if words else 'another process'
   return UserError(
-      f'--base_dir {path} is in use by {holder}: wait, or name another folder'
+      f'{flag} {path} is in use by {holder}: wait, or name another folder'
   )
 
 
-def _take_lock(path: pathlib.Path) -> int:
+def _take_lock(path: pathlib.Path, flag: str) -> int:
   """Locks DIR/.lock and signs it; the kernel frees it when the process ends."""
   try:
     descriptor = os.open(path / '.lock', os.O_RDWR | os.O_CREAT, 0o644)
   except OSError as error:
-    raise _lock_error(path, error, '') from error
+    raise _lock_error(path, flag, error, '') from error
   try:
     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
   except OSError as error:
     signed = os.pread(descriptor, 400, 0).decode(errors='replace')
     os.close(descriptor)
-    raise _lock_error(path, error, signed) from error
+    raise _lock_error(path, flag, error, signed) from error
   _held_locks.add(descriptor)
   # On a full disk the lock still holds; only its signature is missing.
   with contextlib.suppress(OSError):
@@ -158,21 +160,25 @@ class RunFolder:
   and run.json at any time.
   """
 
-  def __init__(self, base_dir: str | os.PathLike[str]):
+  def __init__(
+      self, base_dir: str | os.PathLike[str], flag: str = '--base_dir'
+  ):
     """Names the folder; it is made, and locked, on entering the context.
 
     Args:
       base_dir: a path; UserError if it is empty or a URL.
+      flag: what the user calls it, for messages.
     """
     if not os.fspath(base_dir) or '://' in os.fspath(base_dir):
-      raise UserError(f'--base_dir {base_dir!r} names no folder: name one')
+      raise UserError(f'{flag} {base_dir!r} names no folder: name one')
     self.path = pathlib.Path(base_dir)
+    self._flag = flag
     self._lock: int | None = None
     self._record: dict[str, Any] | None = None
 
   def __enter__(self) -> Self:
-    _make_folder(self.path)
-    self._lock = _take_lock(self.path)
+    _make_folder(self.path, self._flag)
+    self._lock = _take_lock(self.path, self._flag)
     return self
 
   def __exit__(self, *exception: object) -> None:

@@ -222,6 +222,73 @@ class FitTest(parameterized.TestCase):
     )
     self.assertAlmostEqual(float(means['loss']), np.mean(totals), places=5)
 
+  @parameterized.parameters(1, 4, 7)
+  def test_two_calls_are_one(self, first):
+    subject = make_learner(target_update_period=3)
+    rng = jax.random.key(3)
+
+    def fit(train, start, num_steps):
+      sample = lambda i, key: make_batch()._replace(
+          target=jax.random.normal(key, (B,))
+      )
+      hyper = subject.hyperparameters(num_steps)
+      return subject.fit(train, sample, rng, hyper, start)[0]
+
+    fit = jax.jit(fit)
+    start, _ = take_steps(subject, 0)
+    whole = fit(start, 0, 8)
+    halves = fit(fit(start, 0, first), first, 8 - first)
+    assert_same_bits(halves, whole)
+    with self.assertRaises(AssertionError):
+      assert_same_bits(fit(fit(start, 0, first), 0, 8 - first), whole)
+
+  def test_target_updates_are_due_by_the_calls_own_count(self):
+    subject = make_learner(target_update_period=4)
+    # A run that stands at 6 steps, and a call that begins at step 2.
+    train, _ = take_steps(subject, 6)
+    expected = [train.target_params]
+    batch, hyper = make_batch(), subject.hyperparameters(1)
+    for count in range(3, 7):
+      train, _ = subject.step(
+          train, batch, jax.random.key(0), hyper, jnp.int32(count)
+      )
+      if count == 4:
+        expected.append(train.params)
+      assert_same_bits(train.target_params, expected[-1])
+    self.assertLen(expected, 2)
+    self.assertEqual(int(train.gradient_steps), 10)
+
+    start, _ = take_steps(subject, 6)
+    sample = lambda i, key: batch
+    fitted, _ = subject.fit(
+        start, sample, jax.random.key(0), subject.hyperparameters(4), first=2
+    )
+    jax.tree.map(
+        lambda x, y: np.testing.assert_allclose(x, y, atol=1e-5),
+        fitted.target_params, expected[-1],
+    )
+
+  def test_the_keys_of_batches_can_be_had_beforehand(self):
+    subject = make_learner()
+    rng, seen = jax.random.key(5), []
+
+    def sample(i, key):
+      jax.debug.callback(
+          lambda i, key: seen.append((int(i), key.tolist())),
+          i, jax.random.key_data(key), ordered=True,
+      )
+      return make_batch()
+
+    start, _ = take_steps(subject, 0)
+    subject.fit(start, sample, rng, subject.hyperparameters(3), first=2)
+    jax.effects_barrier()
+    expected = [
+        (i, jax.random.key_data(learner.sample_key(rng, 2 + i)).tolist())
+        for i in range(3)
+    ]
+    self.assertEqual(seen, expected)
+    self.assertLen({str(key) for _, key in seen}, 3)
+
   def test_a_swept_value_compiles_nothing(self):
     subject = make_learner(
         penalty=penalties.singular_value_penalty, target_update_period=2
@@ -286,6 +353,19 @@ class ReinitializeTest(absltest.TestCase):
     assert_same_bits(new.opt_state, fresh.opt_state)
     assert_same_bits(new.target_params, train.target_params)
     self.assertEqual(int(new.gradient_steps), 5)
+
+
+class AllFiniteTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      (0.0, True), (float('nan'), False), (float('inf'), False),
+      (float('-inf'), False),
+  )
+  def test_one_number_is_enough(self, number, expected):
+    tree = {'a': jnp.ones((2, 3)), 'b': [jnp.array([1.0, number]), 2]}
+    finite = jax.jit(learner.all_finite)(tree)
+    self.assertEqual(finite.shape, ())
+    self.assertEqual(bool(finite), expected)
 
 
 class BadInputTest(parameterized.TestCase):

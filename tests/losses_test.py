@@ -52,11 +52,110 @@ class LossesTest(parameterized.TestCase):
     value = losses.mean_squared_error(Q, jnp.array([0.0, 0.0, 5.0]))
     self.assertAlmostEqual(float(value), (1 + 9 + 9) / 3, places=6)
 
+  @parameterized.parameters(
+      (2.5, 0.125), (4.0, 0.5), (6.0, 2.5), (0.0, 2.5), (3.0, 0.0)
+  )
+  def test_huber_error_by_hand(self, target, expected):
+    value = losses.huber_error(Q, jnp.int32(1), jnp.float32(target))
+    self.assertAlmostEqual(float(value), expected, places=6)
+
+  @parameterized.parameters((2.5, 0.5), (7.0, -1.0), (-7.0, 1.0))
+  def test_huber_gradient_is_clipped(self, target, expected):
+    gradient = jax.grad(losses.huber_error)(
+        jnp.asarray(Q), jnp.int32(1), jnp.float32(target)
+    )
+    np.testing.assert_allclose(gradient, [0.0, expected, 0.0], atol=1e-6)
+
   def test_a_batch_is_one_transition_at_a_time(self):
     batch = jax.vmap(losses.squared_error)(
         jnp.stack([Q, 2 * Q]), jnp.array([0, 1]), jnp.array([0.0, 1.0])
     )
     np.testing.assert_array_equal(batch, [1.0, 25.0])
+
+
+class QuantileHuberErrorTest(parameterized.TestCase):
+
+  def test_by_hand(self):
+    # tau = 1/4, 3/4; u = 2 and -0.5: |1/4 - 0| 1.5 + |3/4 - 1| 0.125.
+    value = losses.quantile_huber_error(
+        jnp.array([1.0, 3.5]), jnp.array([3.0])
+    )
+    self.assertAlmostEqual(float(value), 0.25 * 1.5 + 0.25 * 0.125, places=6)
+
+  @parameterized.product(kappa=(0.5, 1.0, 2.0), num_targets=(1, 3, 5))
+  def test_two_sums_in_float64(self, kappa, num_targets):
+    rng = np.random.default_rng(0)
+    q = (2 * rng.normal(size=4)).astype(np.float32)
+    y = (2 * rng.normal(size=num_targets)).astype(np.float32)
+    expected = 0.0
+    for i in range(4):
+      for j in range(num_targets):
+        u = float(y[j]) - float(q[i])
+        tau = (2 * i + 1) / 8
+        huber = (
+            0.5 * u * u if abs(u) <= kappa
+            else kappa * (abs(u) - 0.5 * kappa)
+        )
+        expected += abs(tau - (u < 0)) * huber / num_targets
+    value = losses.quantile_huber_error(q, y, kappa)
+    self.assertAlmostEqual(float(value), expected, places=5)
+
+  def test_its_minimum_is_at_the_quantiles(self):
+    """At a small kappa: of 0 .. 99, the 1/4 quantile and the 3/4 one."""
+    y = jnp.arange(100.0)
+    loss = lambda a, b: float(
+        losses.quantile_huber_error(jnp.array([a, b]), y, 0.01)
+    )
+    best = loss(24.5, 74.5)
+    for a, b in ((22.0, 74.5), (27.0, 74.5), (24.5, 72.0), (24.5, 77.0)):
+      self.assertGreater(loss(a, b), best)
+
+
+class ConservativeGapTest(parameterized.TestCase):
+
+  @parameterized.parameters(0, 1, 2)
+  def test_by_hand(self, action):
+    expected = math.log(sum(math.exp(x) for x in Q.tolist())) - Q[action]
+    value = losses.conservative_gap(Q, jnp.int32(action))
+    self.assertAlmostEqual(float(value), float(expected), places=5)
+    self.assertGreater(float(value), 0)
+
+  def test_gradient_is_the_policy_less_the_action(self):
+    weights = np.exp(Q.astype(np.float64))
+    gradient = jax.grad(losses.conservative_gap)(jnp.asarray(Q), jnp.int32(1))
+    np.testing.assert_allclose(
+        gradient, weights / weights.sum() - [0.0, 1.0, 0.0], atol=1e-6
+    )
+
+  def test_large_values(self):
+    huge = np.array([1e5, 0.0, -1e5], np.float32)
+    for action, expected in ((0, 0.0), (1, 1e5), (2, 2e5)):
+      value = losses.conservative_gap(huge, jnp.int32(action))
+      self.assertEqual(float(value), expected)
+
+
+class BootstrappedTargetTest(parameterized.TestCase):
+
+  @parameterized.parameters((0.0, 2.0 + 0.81 * 5.0), (1.0, 2.0))
+  def test_by_hand(self, terminal, expected):
+    value = losses.bootstrapped_target(
+        jnp.float32(2.0), jnp.float32(terminal), jnp.float32(5.0), 0.81
+    )
+    self.assertAlmostEqual(float(value), expected, places=5)
+
+  @parameterized.parameters(jnp.bool_, jnp.uint8, jnp.int32)
+  def test_terminals_of_any_type(self, dtype):
+    value = losses.bootstrapped_target(
+        jnp.array([2.0, 2.0]), jnp.array([0, 1], dtype), jnp.array([5.0, 5.0]),
+        0.5,
+    )
+    np.testing.assert_array_equal(value, [4.5, 2.0])
+
+  def test_quantiles_move_together(self):
+    value = losses.bootstrapped_target(
+        jnp.float32(1.0), jnp.float32(0.0), jnp.array([0.0, 2.0, 4.0]), 0.5
+    )
+    np.testing.assert_array_equal(value, [1.0, 2.0, 3.0])
 
 
 if __name__ == '__main__':

@@ -109,7 +109,7 @@ class NatureNetworkTest(parameterized.TestCase):
 
   def test_bad_input(self):
     for network, size, message in (
-        (networks.NatureNetwork(A, 'same'), 84, "padding is 'same': use 'SAME'"),
+        (networks.NatureNetwork(A, 'same'), 84, "is 'same': use 'SAME'"),
         (networks.NatureNetwork(A, 'VALID'), 35, "35 x 35 are .*use 'SAME'"),
         (networks.QuantileNetwork(A, padding='FULL'), 84, "padding is 'FULL'"),
     ):

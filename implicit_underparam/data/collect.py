@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tqdm
-from absl import app, flags
+from absl import app, flags, logging
 
 from implicit_underparam.data import replay_logs_writer
 from implicit_underparam.envs import atari
@@ -98,21 +98,29 @@ class EpsilonGreedy:
     return int(self._greedy(observation, rng))
 
 
-def load_policy(base_dir: str, checkpoint: int | None) -> Policy:
-  """The greedy policy of a run's network.
+def load_policy(
+    base_dir: str, checkpoint: int | None, num_actions: int
+) -> Policy:
+  """The greedy policy of a run's network, of its first seed.
 
   Args:
     base_dir: the run's folder.
     checkpoint: iterations done; None for the latest.
+    num_actions: of the game.
 
   Raises:
-    UserError: there is no such run.
+    UserError: there is no such run, or it is of a game with other actions.
   """
-  del checkpoint
-  raise UserError(
-      f'--base_dir={base_dir}: networks cannot be played yet; give '
-      '--policy=random'
-  )
+  # Imported late: random play needs no JAX.
+  from implicit_underparam import policies
+
+  act, found = policies.greedy_actions(pathlib.Path(base_dir), checkpoint, None)
+  if found != num_actions:
+    raise UserError(
+        f'--base_dir={base_dir}: its network has {found} actions, the game '
+        f'has {num_actions}: give the --game of the run'
+    )
+  return lambda observation, rng: int(act(observation)[0])
 
 
 def collect(
@@ -246,7 +254,7 @@ def _policy(num_actions: int) -> EpsilonGreedy:
         f'--epsilon={",".join(texts)}: give probabilities, such as 0.05 or '
         '0.01,0.1,1'
     ) from error
-  policy = load_policy(FLAGS.base_dir, FLAGS.checkpoint)
+  policy = load_policy(FLAGS.base_dir, FLAGS.checkpoint, num_actions)
   return EpsilonGreedy(policy, num_actions, epsilons)
 
 
@@ -269,15 +277,17 @@ def _run() -> str:
       show_progress=sys.stderr.isatty(),
   )
   path = pathlib.Path(FLAGS.out) / 'replay_logs'
+  returns = f', mean return {done.mean_return:.2f}' if done.episodes else ''
   return (
       f'{path}: {done.steps} steps of {FLAGS.game} in {done.checkpoints} '
-      f'checkpoints; {done.episodes} whole episodes, mean return '
-      f'{done.mean_return:.2f}'
+      f'checkpoints; {done.episodes} whole episodes{returns}'
   )
 
 
 def main(argv: Sequence[str]) -> None:
   """Collects, and shows a user's error as one line."""
+  if not FLAGS['verbosity'].present:
+    logging.set_verbosity(logging.WARNING)
   try:
     if len(argv) > 1:
       raise UserError(

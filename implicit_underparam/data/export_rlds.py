@@ -107,7 +107,7 @@ def _partial(target: pathlib.Path) -> Iterator[pathlib.Path]:
     raise errors.UserError(f'--out={target} is there: name a new folder')
   folder = target.with_name(f'{target.name}.partial')
   try:
-    with _locked(folder):
+    with run_folder.RunFolder(folder, flag='--out'):
       for path in folder.iterdir():
         if path.name != '.lock':
           path.unlink()
@@ -120,17 +120,6 @@ def _partial(target: pathlib.Path) -> Iterator[pathlib.Path]:
         f'--out={target} could not be written ({reason}): put this right and '
         'start again'
     ) from error
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[None]:
-  with contextlib.ExitStack() as stack:
-    try:
-      stack.enter_context(run_folder.RunFolder(folder))
-    except errors.UserError as error:
-      line = str(error).replace('--base_dir', '--out')
-      raise errors.UserError(line) from error
-    yield
 
 
 def _write(store: FrameStore, folder: pathlib.Path, file_format: str) -> None:

@@ -75,7 +75,8 @@ class FrameStoreWriter:
     )
     self._crc = 0
     self._refuse_complete()
-    self._folder = _lock(self.path)
+    self._folder = run_folder.RunFolder(self.path, flag='--out')
+    self._folder.__enter__()
     try:
       self._refuse_complete()
       self._resume()
@@ -277,14 +278,6 @@ class FrameStoreWriter:
       return np.zeros(0, row_columns.ROW)
     path = self.path / _ROWS
     return np.memmap(path, row_columns.ROW, 'r', shape=(self.rows,))
-
-
-def _lock(path: pathlib.Path) -> run_folder.RunFolder:
-  try:
-    folder = run_folder.RunFolder(path)
-    return folder.__enter__()
-  except UserError as error:
-    raise UserError(str(error).replace('--base_dir', '--out')) from error
 
 
 def _remove_leftovers(path: pathlib.Path) -> None:

@@ -312,7 +312,8 @@ class GradientTest(parameterized.TestCase):
       options=({}, {'double': True}, {'temperature': 0.3}),
   )
   def test_dqn(self, loss_type, options):
-    agent, batch = dqn.DQNAgent(MLP, GAMMA, 2, loss_type, **options), make_batch()
+    agent = dqn.DQNAgent(MLP, GAMMA, 2, loss_type, **options)
+    batch = make_batch()
     params = make_params(agent, 1)
     y = dqn_target(agent, params, params, batch)
     self.check(agent, lambda p: td_losses(
@@ -412,13 +413,13 @@ class BadOptionsTest(parameterized.TestCase):
       (dqn.DQNAgent, {'gamma': 1.5}, 'DQNAgent.gamma is 1.5: .*0 to 1'),
       (dqn.DQNAgent, {'gamma': float('nan')}, 'DQNAgent.gamma is nan'),
       (dqn.DQNAgent, {'gamma': '0.9'}, "DQNAgent.gamma is '0.9'"),
-      (dqn.DQNAgent, {'update_horizon': 0}, 'update_horizon is 0: .*at least 1'),
+      (dqn.DQNAgent, {'update_horizon': 0}, 'horizon is 0: .*at least 1'),
       (dqn.DQNAgent, {'update_horizon': 1.0}, 'update_horizon is 1.0'),
       (dqn.DQNAgent, {'loss_type': 'l1'}, "loss_type is 'l1': .*huber, mse"),
       (dqn.DQNAgent, {'temperature': -1.0}, 'temperature is -1.0: .*0 or more'),
       (dqn.DQNAgent, {'temperature': float('nan')}, 'temperature is nan'),
       (dqn.DQNAgent, {'temperature': None}, 'temperature is None'),
-      (dqn.DQNAgent, {'double': True, 'temperature': 0.1}, 'exclude each other'),
+      (dqn.DQNAgent, {'double': True, 'temperature': 0.1}, 'each other: a'),
       (dqn.DQNAgent, {'network': None}, 'DQNAgent.network is None: bind it'),
       (fqe.FQEAgent, {'gamma': -0.1}, 'FQEAgent.gamma is -0.1'),
       (quantile.QuantileAgent, {'kappa': 0.0}, 'kappa is 0.0: .*above 0'),

@@ -140,7 +140,7 @@ class OfflineDataTest(parameterized.TestCase):
     where, why = self.data().place(self.store, small)
     self.assertEqual(where, 'host')
     self.assertIn('1.0 GB free, 2.0 needed', why)
-    with self.assertRaisesRegex(errors.UserError, 'too little memory on a card'):
+    with self.assertRaisesRegex(errors.UserError, 'little memory on a card'):
       self.data(placement='device').place(self.store, small)
 
   def test_gathers_beyond_two_to_the_31_elements(self):
