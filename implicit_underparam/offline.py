@@ -192,7 +192,7 @@ class OfflineLoop:
     probe, td_errors = jax.lax.map(
         one, (rows, windows), batch_size=min(_PROBE_BATCH, self.probe_size)
     )
-    return types.IterationOutput(
+    output = types.IterationOutput(
         scalars=jax.tree.map(jnp.mean, td_errors),
         probes={'all': probe},
         parameters=state.train.params,
@@ -201,6 +201,9 @@ class OfflineLoop:
         iterations=state.iterations + state.finite,
         finite=state.finite,
     )
+    # The state is donated to the next dispatch; the output is read after that
+    # and may share no buffer with it.
+    return jax.tree.map(jnp.copy, output)
 
   def act(self, params: types.Params, state: types.Array) -> types.Array:
     """The greedy actions in states [B, ...]: [B]."""

@@ -77,7 +77,8 @@ class OfflineProgram:
     evaluated = self._evaluate(
         output.parameters, first // self.loop.gradient_steps
     )
-    state = state._replace(iterations=output.iterations)
+    # A copy, since the state is donated and the output is read after that.
+    state = state._replace(iterations=jnp.copy(output.iterations))
     scalars = {**means, **output.scalars, **evaluated}
     return state, output._replace(scalars=scalars)
 

@@ -244,8 +244,8 @@ class FitTest(parameterized.TestCase):
 
   def test_target_updates_are_due_by_the_calls_own_count(self):
     subject = make_learner(target_update_period=4)
-    # A run that stands at 6 steps, and a call that begins at step 2.
-    train, _ = take_steps(subject, 6)
+    # A run that stands at 5 steps, and a call that begins at step 2.
+    train, _ = take_steps(subject, 5)
     expected = [train.target_params]
     batch, hyper = make_batch(), subject.hyperparameters(1)
     for count in range(3, 7):
@@ -256,9 +256,9 @@ class FitTest(parameterized.TestCase):
         expected.append(train.params)
       assert_same_bits(train.target_params, expected[-1])
     self.assertLen(expected, 2)
-    self.assertEqual(int(train.gradient_steps), 10)
+    self.assertEqual(int(train.gradient_steps), 9)
 
-    start, _ = take_steps(subject, 6)
+    start, _ = take_steps(subject, 5)
     sample = lambda i, key: batch
     fitted, _ = subject.fit(
         start, sample, jax.random.key(0), subject.hyperparameters(4), first=2

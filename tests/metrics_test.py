@@ -205,6 +205,32 @@ class SrankEigenvaluesTest(parameterized.TestCase):
       metrics.srank_eigenvalues([[1, 2], [3, np.inf]])
 
 
+class SrankLambdaTest(parameterized.TestCase):
+
+  def test_is_that_of_the_first_d_rows(self):
+    features = _gaussian((30, 8))
+    eigenvalues = np.abs(np.linalg.eigvals(features[:8].astype(np.float64)))
+    share = np.cumsum(np.sort(eigenvalues)[::-1]) / eigenvalues.sum()
+    for delta in (0.01, 0.3):
+      self.assertEqual(
+          metrics.srank_lambda(features, delta),
+          int(np.argmax(share >= 1 - delta)) + 1,
+      )
+
+  def test_too_few_rows(self):
+    with self.assertRaisesRegex(errors.UserError, 'at least d = 8 rows'):
+      metrics.srank_lambda(_gaussian((7, 8)))
+
+  def test_singular_values_by_index(self):
+    features = _with_spectrum((6, 4), [8.0, 4.0, 2.0, 1.0])
+    for index, expected in ((1, 8), (2, 4), (4, 1), (5, 0)):
+      self.assertAlmostEqual(
+          metrics.singular_value(features, index), expected, places=5
+      )
+    with self.assertRaisesRegex(errors.UserError, 'singular_value.index is 0'):
+      metrics.singular_value(features, 0)
+
+
 class SingularValuesTest(parameterized.TestCase):
 
   @parameterized.parameters(*_MATRICES)

@@ -260,6 +260,14 @@ class OfflineTest(parameterized.TestCase):
     _, found = program.iterate(again)
     self.assert_same(jax.device_get(expected), jax.device_get(found))
 
+  @parameterized.parameters('vmap', 'map')
+  def test_an_output_can_be_read_after_the_next_iteration(self, axis):
+    program = self.loop(data={'batch_size': 8}).compile((0, 1), axis)
+    state, output = program.iterate(program.init())
+    expected = jax.tree.map(np.array, output)
+    program.iterate(state)
+    self.assert_same(jax.device_get(output), expected)
+
   def test_the_penalty_reaches_the_learner(self):
     penalty = penalties.singular_value_penalty
     _, _, outputs = self.run_loop(penalty=penalty, iterations=1)
