@@ -87,7 +87,8 @@ def main(argv: Sequence[str]) -> None:
     ]
     for contestant in found:
       contestant.run()
-    timing.in_turn(found, FLAGS.rounds, seconds=0)
+    for _ in timing.in_turn(found, FLAGS.rounds, seconds=0):
+      pass
   print(f'{"":20}MB/s on the clock, median (range)   MB a second of CPU')
   for x in found:
     wall, cpu = (

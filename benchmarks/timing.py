@@ -7,7 +7,7 @@ import pathlib
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 
@@ -82,11 +82,16 @@ def pin(core: int) -> None:
 
 def in_turn(
     contestants: Sequence[Contestant], rounds: int, seconds: float
-) -> None:
-  """A B C A B C ...: what else the machine does meets all alike."""
-  for _ in range(rounds):
+) -> Iterator[int]:
+  """A B C A B C ...: what else the machine does meets all alike.
+
+  Yields:
+    How many rounds are done, after each.
+  """
+  for done in range(1, rounds + 1):
     for contestant in contestants:
       contestant.time(seconds)
+    yield done
 
 
 def spread(values: Sequence[float]) -> Spread:

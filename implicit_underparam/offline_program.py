@@ -38,6 +38,8 @@ class OfflineProgram:
       game, or does not fit where it was asked to be.
   """
 
+  waits = True
+
   def __init__(
       self, loop: 'offline.OfflineLoop', seeds: Sequence[int], seed_axis: str
   ):

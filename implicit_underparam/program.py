@@ -21,6 +21,8 @@ class Program:
     seed_axis: see `seeds.SeedAxis`.
   """
 
+  waits = False
+
   def __init__(
       self, loop: types.PureLoop, seeds: Sequence[int], seed_axis: str
   ):

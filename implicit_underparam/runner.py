@@ -144,6 +144,8 @@ class Runner:
       for iteration in range(start, self.num_iterations):
         state, output = program.iterate(state)
         found = rows.push(iteration, output)
+        if program.waits:
+          found |= rows.flush()
         done = iteration + 1
         if found or self._is_checkpoint(done):
           rows.flush()

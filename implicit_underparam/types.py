@@ -190,10 +190,13 @@ class Program(Protocol):
   Attributes:
     seeds: one run each; their axis is the first of every array below.
     environment: handed to metrics that ask for it.
+    waits: whether `iterate` returns when the device is done, so that nothing
+      is gained by measuring an iteration while the next one runs.
   """
 
   seeds: tuple[int, ...]
   environment: Any
+  waits: bool
 
   def init(self) -> Any:
     """The state before the first iteration; all of it is checkpointed."""
