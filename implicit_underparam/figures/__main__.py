@@ -24,7 +24,8 @@ _FIGURE = flags.DEFINE_string(
     'figure', '', 'Which figure of the paper, such as 2a; or all.'
 )
 _CLAIMS = flags.DEFINE_bool(
-    'claims', False, 'Judge the claims of the paper: writes claims.md.'
+    'claims', False,
+    'Judge the claims of the paper: writes claims.md, or claims_atari.md.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -33,6 +34,10 @@ _RUNS = flags.DEFINE_string(
 _OUT = flags.DEFINE_string('out', '', 'Folder for what is drawn; made.')
 _VARIANT = flags.DEFINE_string(
     'variant', '', 'Use the runs whose names end so, such as lr5e-3.'
+)
+_TITLE = flags.DEFINE_string(
+    'title', '', 'What the runs are of, to put into the titles, such as '
+    '"Pong, 5% of run 1".'
 )
 _COLUMN = flags.DEFINE_string(
     'column', 'srank', 'Column to draw as the rank, such as srank_free.'
@@ -83,6 +88,7 @@ def draw_figures(
     out: pathlib.Path,
     column: str = 'srank',
     window: int = 1,
+    title: str = '',
 ) -> list[pathlib.Path]:
   """Draws one figure, or all that have a run.
 
@@ -92,6 +98,7 @@ def draw_figures(
     out: folder for the files.
     column: drawn in the place of srank.
     window: iterations of the running mean; 1 for none.
+    title: what the runs are of.
 
   Returns:
     The files written.
@@ -101,46 +108,67 @@ def draw_figures(
   """
   chosen = choose_figures(id_)
   drawable = [x for x in chosen if _has_run(x, collection)]
-  needed = dict.fromkeys(line.run for x in chosen for line in x.lines)
   if not drawable:
     what = 'every figure' if id_ == 'all' else f'figure {id_}'
-    raise collection_lib.nothing_for(what, list(needed), collection)
-  _report_missing(needed, collection)
-  for figure in chosen:
-    if figure not in drawable:
-      _report(f'figure {figure.id} is not drawn: it has no run')
+    first = chosen[0].suite
+    needed = _needed(x for x in chosen if x.suite is first)
+    raise collection_lib.nothing_for(what, needed, collection.of(first))
+  _report_undrawn(chosen, drawable, collection)
   written: list[pathlib.Path] = []
   for figure in drawable:
     if column != 'srank' and (id_ != 'all' or 'srank' in figure.columns):
       figure = figure.with_rank_column(column)
-    written += _save(figure, collection, out, window)
+    written += _save(figure, collection, out, window, title)
   return written
 
 
 def write_claims(
-    collection: collection_lib.Collection, out: pathlib.Path
-) -> pathlib.Path:
-  """Judges the claims, writes claims.md and prints it.
+    collection: collection_lib.Collection, out: pathlib.Path, title: str = ''
+) -> list[pathlib.Path]:
+  """Judges the claims, writes and prints a table for every suite.
 
   Args:
     collection: the runs.
-    out: folder for the file.
+    out: folder for the files.
+    title: what the runs are of.
 
   Returns:
-    The file written.
+    The files written: claims.md for the gridworld, claims_atari.md for Atari.
   """
-  text = claims.markdown(claims.judge_all(collection))
-  _report_missing(claims.needed(), collection)
-  path = out / 'claims.md'
-  drawing.write(path, text.encode())
-  print(text)
-  return path
+  written = []
+  for family in claims.choose_families(collection):
+    rows = claims.judge_all(collection, family)
+    text = claims.markdown(rows, family, title)
+    _report_missing(family.runs, collection.of(family.suite))
+    path = out / family.file
+    drawing.write(path, text.encode())
+    print(text)
+    written.append(path)
+  return written
 
 
 def _has_run(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
-  return len(layout.missing(figure, collection)) < len(figure.lines)
+  return len(layout.missing(figure, collection)) < len(figure.runs)
+
+
+def _needed(chosen: Iterable[layout.PaperFigure]) -> list[str]:
+  return list(dict.fromkeys(name for figure in chosen for name in figure.runs))
+
+
+def _report_undrawn(
+    chosen: Sequence[layout.PaperFigure],
+    drawable: Sequence[layout.PaperFigure],
+    collection: collection_lib.Collection,
+) -> None:
+  """Names what is missing, of the suites that there is any run of."""
+  for suite in dict.fromkeys(figure.suite for figure in drawable):
+    of_suite = [figure for figure in chosen if figure.suite is suite]
+    _report_missing(_needed(of_suite), collection.of(suite))
+    for figure in of_suite:
+      if figure not in drawable:
+        _report(f'figure {figure.id} is not drawn: it has no run')
 
 
 def _save(
@@ -148,9 +176,10 @@ def _save(
     collection: collection_lib.Collection,
     out: pathlib.Path,
     window: int,
+    title: str,
 ) -> list[pathlib.Path]:
   with drawing.settings():
-    drawn = layout.draw(figure, collection, window)
+    drawn = layout.draw(figure, collection, window, title)
     stem = f'figure_{figure.id}'
     return [drawing.save(drawn, out / f'{stem}.{x}') for x in ('png', 'pdf')]
 
@@ -198,11 +227,13 @@ def main(argv: Sequence[str]) -> None:
     out = pathlib.Path(_OUT.value)
     if _FIGURE.value:
       for path in draw_figures(
-          _FIGURE.value, collection, out, _COLUMN.value, _SMOOTH.value
+          _FIGURE.value, collection, out, _COLUMN.value, _SMOOTH.value,
+          _TITLE.value,
       ):
         print(path)
     if _CLAIMS.value:
-      print(write_claims(collection, out))
+      for path in write_claims(collection, out, _TITLE.value):
+        print(path)
   except UserError as error:
     sys.exit(f'error: {error}')
 

@@ -3,16 +3,19 @@
 import collections
 import math
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
+from implicit_underparam.figures import (
+  atari_claims,
+  families,
+  gridworld_claims,
+  verdicts,
+)
 from implicit_underparam.figures import collection as collection_lib
-from implicit_underparam.figures import gridworld_claims, verdicts
 
-CLAIMS = (*gridworld_claims.PAPER, *gridworld_claims.CONTROLS)
+FAMILIES = (gridworld_claims.FAMILY, atari_claims.FAMILY)
 
-_RULE = f"""\
-# Claims
-
+_VERDICT = """\
 **Verdict.** A claim *holds* if the 95% interval of its effect lies wholly on \
 the claimed side of the threshold, *does not hold* if it lies wholly on the \
 other side, and is *unclear* otherwise. *Not run*: a run is missing.
@@ -20,32 +23,7 @@ other side, and is *unclear* otherwise. *Not run*: a run is missing.
 **Interval.** Student's t over seeds. Two runs are compared seed by seed \
 (paired: the same seed is the same initial network) if they have the same \
 seeds, by Welch's interval otherwise. Every interval is for its claim alone; \
-nothing is corrected for the number of claims. All seeds share one map, so \
-the intervals say nothing of other maps.
-
-**Statistics**, of every seed: *end* = mean of the last 10% of iterations; \
-*peak* = largest running mean of 25 iterations; *drop* = peak − end; \
-*relative rise* = end / smallest running mean of 25 iterations − 1; *change* = \
-end − mean of the first 10%; *settled drop* = mean of iterations 20% to 30% − \
-end; *late drop* = mean of iterations 50% to 60% − end; *rank correlation* = \
-Spearman's, over the last 80% of iterations. A seed that \
-stopped early counts with the rows that it has.
-
-**First phase.** Rank also falls in the first steps of any training, \
-supervised regression included, the more so over the first iterations of 10 \
-steps. *Drop* counts the part of it that outlasts 25 iterations; *settled \
-drop*, and the comparison with the drop of supervised regression, do not.
-
-**Thresholds.** Drop and rise are positive for a curve that only fluctuates. \
-So "falls" asks for a drop of more than {gridworld_claims.RANK_MARGIN:g} units \
-of srank (the paper calls 5 units very little) or \
-{gridworld_claims.RETURN_MARGIN:g} of normalised return, "does not fall" for a \
-drop of less than these {gridworld_claims.RANK_MARGIN:g} units, and "rises" \
-for more than {gridworld_claims.ERROR_MARGIN:.0%}.
-
-**Rank.** `srank` is over all 256 states; `srank_free` leaves out the 51 wall \
-cells, which no policy reaches and whose unsmoothed observations raise the \
-rank. Both with delta = 0.01.
+nothing is corrected for the number of claims. \
 """
 _HEADER = (
     'id', 'claim', 'measured', 'setting', 'effect [95% interval]', 'claimed',
@@ -55,60 +33,95 @@ _SIGNS = {'above': '> {:g}', 'below': '< {:g}', 'within': 'within ±{:g}'}
 
 
 def table(
-    runs_dir: str | os.PathLike[str], variant: str = ''
+    runs_dir: str | os.PathLike[str],
+    variant: str = '',
+    family: families.Family = gridworld_claims.FAMILY,
 ) -> list[verdicts.Row]:
-  """Judges all claims on the runs of a folder.
+  """Judges a family of claims on the runs of a folder.
 
   Args:
     runs_dir: the folder that holds the runs, at any depth.
     variant: suffix of the names of the runs, such as 'lr5e-3'; '' for none.
+    family: the claims.
 
   Returns:
-    One row a claim, two for a claim on srank.
+    One row a claim.
 
   Raises:
     MissingRuns: there is none of the runs that the claims need.
     UserError: a run cannot be read or lacks a column.
   """
-  return judge_all(collection_lib.Collection(runs_dir, variant))
+  return judge_all(collection_lib.Collection(runs_dir, variant), family)
 
 
 def judge_all(
-    collection: collection_lib.Collection,
-    claims: Sequence[verdicts.Claim] = CLAIMS,
+    collection: collection_lib.Collection, family: families.Family
 ) -> list[verdicts.Row]:
-  """Judges claims on runs, see `table`."""
-  names = needed(claims)
-  if all(collection.get(name) is None for name in names):
-    raise collection_lib.nothing_for('--claims', names, collection)
-  return [row for claim in claims for row in verdicts.judge(claim, collection)]
+  """Judges a family of claims on runs, see `table`."""
+  there = collection.of(family.suite)
+  if not _has_run(there, family):
+    raise collection_lib.nothing_for('--claims', family.runs, there)
+  return [verdicts.judge(claim, there) for claim in family.claims]
 
 
-def needed(claims: Iterable[verdicts.Claim] = CLAIMS) -> list[str]:
-  """The configurations that claims need, each once."""
-  return list(dict.fromkeys(name for claim in claims for name in claim.runs))
+def choose_families(
+    collection: collection_lib.Collection,
+) -> list[families.Family]:
+  """The families of which there is a run.
+
+  Args:
+    collection: the runs.
+
+  Raises:
+    MissingRuns: there is none of any.
+  """
+  found = [x for x in FAMILIES if _has_run(collection.of(x.suite), x)]
+  if not found:
+    first = FAMILIES[0]
+    raise collection_lib.nothing_for(
+        '--claims', first.runs, collection.of(first.suite)
+    )
+  return found
 
 
-def markdown(rows: Sequence[verdicts.Row]) -> str:
+def needed(family: families.Family = gridworld_claims.FAMILY) -> list[str]:
+  """The configurations that a family's claims need, each once."""
+  return list(family.runs)
+
+
+def markdown(
+    rows: Sequence[verdicts.Row],
+    family: families.Family = gridworld_claims.FAMILY,
+    title: str = '',
+) -> str:
   """Writes judged claims down, with the rule that judged them.
 
   Args:
     rows: of `table`.
+    family: that they are of.
+    title: what the runs are of, such as the game and the data.
 
   Returns:
     A Markdown document.
   """
-  controls = {claim.id for claim in gridworld_claims.CONTROLS}
-  paper = [row for row in rows if row.claim.id not in controls]
-  own = [row for row in rows if row.claim.id in controls]
-  parts = [_RULE, f'{_count(rows)}\n']
-  for title, part in (
-      ("The paper's claims", paper),
-      ("This project's controls, with ids of its own", own),
-  ):
+  heading = ', '.join(filter(None, (family.heading, title)))
+  parts = [
+      f'# {heading}\n',
+      f'{_VERDICT}{family.scope}\n',
+      family.rule,
+      f'{_count(rows)}\n',
+  ]
+  for section, claims in family.sections:
+    part = [row for row in rows if row.claim in claims]
     if part:
-      parts.append(f'## {title}\n\n{_table(part)}\n')
+      parts.append(f'## {section}\n\n{_table(part)}\n')
   return '\n'.join(parts)
+
+
+def _has_run(
+    collection: collection_lib.Collection, family: families.Family
+) -> bool:
+  return any(collection.get(name) is not None for name in family.runs)
 
 
 def _count(rows: Sequence[verdicts.Row]) -> str:

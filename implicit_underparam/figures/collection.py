@@ -1,12 +1,13 @@
 """Finds the runs of a folder by their names, and says how to make others."""
 
 import collections
+import copy
 import os
 import pathlib
 from collections.abc import Sequence
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import runs
+from implicit_underparam.figures import runs, suites
 
 
 class MissingRuns(UserError):
@@ -45,24 +46,37 @@ def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
 
 
 class Collection:
-  """The runs of a folder, by name, each read once.
+  """The runs of one suite in a folder, by name, each read once.
 
   Args:
     runs_dir: the folder that holds them, at any depth.
     variant: suffix of the names to look at, such as 'lr5e-3'; '' for none.
+    suite: runs that cannot be of it are passed over.
 
   Raises:
     UserError: there is no run in the folder.
   """
 
-  def __init__(self, runs_dir: str | os.PathLike[str], variant: str = ''):
+  def __init__(
+      self,
+      runs_dir: str | os.PathLike[str],
+      variant: str = '',
+      suite: suites.Suite = suites.GRIDWORLD,
+  ):
     self.runs_dir = pathlib.Path(runs_dir)
     self.variant = variant
+    self.suite = suite
     self._found = find(runs_dir)
-    self._read: dict[str, runs.Run | None] = {}
+    self._read: dict[pathlib.Path, runs.Run | None] = {}
+
+  def of(self, suite: suites.Suite) -> 'Collection':
+    """The runs of another suite in the same folder; what is read is shared."""
+    other = copy.copy(self)
+    other.suite = suite
+    return other
 
   def get(self, name: str) -> runs.Run | None:
-    """A run, or None where it is missing or has no row yet.
+    """A run of the suite, or None where it is missing or has no row yet.
 
     Args:
       name: of the configuration, without the variant.
@@ -71,18 +85,23 @@ class Collection:
       UserError: several runs have this name, or its file cannot be read.
     """
     full = full_name(name, self.variant)
-    if full not in self._read:
-      self._read[full] = self._read_run(full)
-    return self._read[full]
-
-  def _read_run(self, name: str) -> runs.Run | None:
-    folders = self._found.get(name, [])
-    if len(folders) > 1:
+    there = {
+        folder: run
+        for folder in self._found.get(full, [])
+        if (run := self._read_run(folder)) is not None
+        and suites.belongs(run.columns, self.suite)
+    }
+    if len(there) > 1:
       raise UserError(
-          f'several runs are called {name}: {", ".join(map(str, folders))}; '
+          f'several runs are called {full}: {", ".join(map(str, there))}; '
           'give --runs a folder that holds one of them'
       )
-    return runs.read(folders[0]) if folders else None
+    return next(iter(there.values()), None)
+
+  def _read_run(self, folder: pathlib.Path) -> runs.Run | None:
+    if folder not in self._read:
+      self._read[folder] = runs.read(folder)
+    return self._read[folder]
 
 
 def full_name(name: str, variant: str) -> str:
@@ -90,23 +109,30 @@ def full_name(name: str, variant: str) -> str:
   return f'{name}_{variant}' if variant else name
 
 
-def command(name: str, variant: str, runs_dir: str | os.PathLike[str]) -> str:
-  """The command that makes a run of the gridworld suite.
+def command(
+    name: str,
+    variant: str,
+    runs_dir: str | os.PathLike[str],
+    suite: suites.Suite = suites.GRIDWORLD,
+) -> str:
+  """The command that makes a run.
 
   Args:
     name: of the configuration, with '_penalty' if it has the penalty.
     variant: '' or 'lr' and a learning rate, or another suffix.
     runs_dir: where the runs are.
+    suite: that the run is of.
   """
   configuration = name.removesuffix('_penalty')
   files = [configuration] + ['penalty'] * (configuration != name)
   words = [
       'python -m implicit_underparam.train',
       f'--base_dir={pathlib.Path(runs_dir) / full_name(name, variant)}',
-      *(f'--gin_files=gin_configs/gridworld/{file}.gin' for file in files),
+      *(f'--gin_files=gin_configs/{suite.name}/{x}.gin' for x in files),
+      *(f'--gin_bindings="{binding}"' for binding in suite.bindings),
   ]
   rate = learning_rate(variant)
-  if variant and rate is not None:
+  if rate is not None:
     words.append(f"--gin_bindings='adam.learning_rate = {rate:g}'")
   elif variant:
     words.append(f'(with the bindings of {variant})')
@@ -114,9 +140,7 @@ def command(name: str, variant: str, runs_dir: str | os.PathLike[str]) -> str:
 
 
 def learning_rate(variant: str) -> float | None:
-  """The learning rate that a variant's name tells, 0.001 for ''; else None."""
-  if not variant:
-    return 0.001
+  """The learning rate that a variant's name tells, if it does."""
   try:
     return float(variant.removeprefix('lr'))
   except ValueError:
@@ -133,11 +157,10 @@ def nothing_for(
     names: configurations, at least one.
     collection: where they were looked for.
   """
-  variant, runs_dir = collection.variant, collection.runs_dir
-  listed = ', '.join(full_name(name, variant) for name in names)
+  listed = ', '.join(full_name(name, collection.variant) for name in names)
   return MissingRuns(
-      f'{what} needs runs that {runs_dir} lacks: {listed}; make the first with '
-      f'{command(names[0], variant, runs_dir)}'
+      f'{what} needs runs that {collection.runs_dir} lacks: {listed}; make the '
+      f'first with {_command(names[0], collection)}'
   )
 
 
@@ -148,8 +171,13 @@ def missing_line(name: str, collection: Collection) -> str:
     name: of the configuration.
     collection: where it was looked for.
   """
-  variant, runs_dir = collection.variant, collection.runs_dir
+  full = full_name(name, collection.variant)
   return (
-      f'{runs_dir} has no run {full_name(name, variant)}; make it with '
-      f'{command(name, variant, runs_dir)}'
+      f'{collection.runs_dir} has no run {full}; make it with '
+      f'{_command(name, collection)}'
   )
+
+
+def _command(name: str, collection: Collection) -> str:
+  variant, suite = collection.variant, collection.suite
+  return command(name, variant, collection.runs_dir, suite)

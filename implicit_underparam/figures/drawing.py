@@ -66,6 +66,7 @@ BLUE = Style('#0072B2', '-', 'o')
 ORANGE = Style('#E69F00', (0, (4, 1, 1, 1)), '^')
 GREEN = Style('#009E73', (0, (2, 1)), 's')
 BLACK = Style('#000000', (0, (5, 2)))
+PURPLE = Style('#CC79A7', (0, (6, 1, 1, 1, 1, 1)), 'D')
 PLAIN = Style('#0072B2')
 DOTTED = Style('#D55E00', (0, (1, 1)))
 
@@ -114,6 +115,7 @@ def smooth(curves: runs.Curves, window: int) -> runs.Curves:
       curves.seeds,
       statistics.running_mean(curves.iterations.astype(float), rows),
       statistics.running_mean(curves.values, rows),
+      statistics.running_mean(curves.x, rows),
   )
 
 
@@ -121,12 +123,11 @@ def draw_seeds(axes: Axes, curves: runs.Curves, style: Style) -> None:
   """Draws every seed thin, with a cross where it ends before the others."""
   for values in curves.values:
     axes.plot(
-        curves.iterations, values, color=style.color, lw=0.5, alpha=0.35,
-        zorder=2,
+        curves.x, values, color=style.color, lw=0.5, alpha=0.35, zorder=2,
     )
     there = np.flatnonzero(~np.isnan(values))
     if len(there) and there[-1] + 2 < len(values):
-      x, y = curves.iterations[there[-1]], values[there[-1]]
+      x, y = curves.x[there[-1]], values[there[-1]]
       axes.plot(x, y, **_CROSS, color=style.color, zorder=5)
 
 
@@ -141,16 +142,17 @@ def draw_mean(
     style: colour and dashes.
     log: whether to average logarithms: the mean is then the geometric one.
   """
-  values = np.log(curves.values) if log else curves.values
+  # The geometric mean of values with a zero is zero: off a log axis.
+  with np.errstate(divide='ignore'):
+    values = np.log(curves.values) if log else curves.values
   mean, low, high = statistics.bands(values)
   if log:
     mean, low, high = np.exp(mean), np.exp(low), np.exp(high)
   axes.fill_between(
-      curves.iterations, low, high, color=style.color, alpha=0.2, lw=0,
-      zorder=1,
+      curves.x, low, high, color=style.color, alpha=0.2, lw=0, zorder=1,
   )
   axes.plot(
-      curves.iterations, mean, **style.line, zorder=3,
+      curves.x, mean, **style.line, zorder=3,
       markevery=max(1, len(mean) // 8),
   )
 

@@ -1,5 +1,9 @@
 """The paper's claims about the gridworld, and this project's controls."""
 
+import dataclasses
+
+from implicit_underparam.figures import suites
+from implicit_underparam.figures.families import Family
 from implicit_underparam.figures.verdicts import Claim
 
 # The paper calls a drop of 5 "very little" (section A.4).
@@ -102,7 +106,18 @@ def _error(run: str, steps: str) -> tuple[Claim, ...]:
   )
 
 
-PAPER: tuple[Claim, ...] = (
+def _without_walls_too(*claims: Claim) -> tuple[Claim, ...]:
+  """Every claim on srank is made of the free cells, too."""
+  twice = []
+  for claim in claims:
+    twice.append(claim)
+    if 'srank' in claim.columns:
+      free = ('srank_free' if x == 'srank' else x for x in claim.columns)
+      twice.append(dataclasses.replace(claim, columns=tuple(free)))
+  return tuple(twice)
+
+
+PAPER: tuple[Claim, ...] = _without_walls_too(
     *_more_steps('GRID-OFF', 'offline_fqi', 'offline_fqi_t10', 'T'),
     *_supervised('GRID-OFF', 'offline_fqi', 'T = 200', 'supervised'),
     *_supervised('GRID-OFF', 'offline_fqi_t10', 'T = 10', 'supervised_t10'),
@@ -169,7 +184,7 @@ PAPER: tuple[Claim, ...] = (
     ),
 )
 
-CONTROLS: tuple[Claim, ...] = (
+CONTROLS: tuple[Claim, ...] = _without_walls_too(
     _falls('GRID-FQE', 'fitted_q_evaluation', 'bootstrapped evaluation'),
     _keeps('GRID-MC', 'monte_carlo', 'regression to Monte-Carlo returns'),
     Claim(
@@ -196,4 +211,43 @@ CONTROLS: tuple[Claim, ...] = (
     *_return('GRID-GROW', 'offline_growing', 'offline_growing_t10', 'T'),
     _falls('GRID-RANDOM', 'random_observations', 'unsmoothed observations'),
     _falls('GRID-SPARSE', 'sparse_reward', 'reward at the goal alone'),
+)
+
+_RULE = f"""\
+**Statistics**, of every seed: *end* = mean of the last 10% of iterations; \
+*peak* = largest running mean of 25 iterations; *drop* = peak − end; \
+*relative rise* = end / smallest running mean of 25 iterations − 1; *change* = \
+end − mean of the first 10%; *settled drop* = mean of iterations 20% to 30% − \
+end; *late drop* = mean of iterations 50% to 60% − end; *rank correlation* = \
+Spearman's, over the last 80% of iterations. A seed that \
+stopped early counts with the rows that it has.
+
+**First phase.** Rank also falls in the first steps of any training, \
+supervised regression included, the more so over the first iterations of 10 \
+steps. *Drop* counts the part of it that outlasts 25 iterations; *settled \
+drop*, and the comparison with the drop of supervised regression, do not.
+
+**Thresholds.** Drop and rise are positive for a curve that only fluctuates. \
+So "falls" asks for a drop of more than {RANK_MARGIN:g} units of srank (the \
+paper calls 5 units very little) or {RETURN_MARGIN:g} of normalised return, \
+"does not fall" for a drop of less than these {RANK_MARGIN:g} units, and \
+"rises" for more than {ERROR_MARGIN:.0%}.
+
+**Rank.** `srank` is over all 256 states; `srank_free` leaves out the 51 wall \
+cells, which no policy reaches and whose unsmoothed observations raise the \
+rank. Both with delta = 0.01.
+"""
+
+FAMILY = Family(
+    suite=suites.GRIDWORLD,
+    file='claims.md',
+    heading='Claims',
+    scope=(
+        'All seeds share one map, so the intervals say nothing of other maps.'
+    ),
+    rule=_RULE,
+    sections=(
+        ("The paper's claims", PAPER),
+        ("This project's controls, with ids of its own", CONTROLS),
+    ),
 )

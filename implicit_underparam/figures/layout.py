@@ -4,25 +4,18 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import collection as collection_lib
-from implicit_underparam.figures import drawing, runs
+from implicit_underparam.figures import drawing, runs, suites
 
-_LABELS = {
-    'srank': 'Effective rank srank$_{0.01}$\n(all states; at most 64)',
-    'srank_free': 'Effective rank srank$_{0.01}$\n(free cells; at most 64)',
-    'srank_minibatch': (
-        'Effective rank srank$_{0.01}$\n(2048 transitions; at most 64)'
-    ),
-    'normalized_return': 'Normalised return\n(0 uniform policy, 1 expert)',
-    'q_star_fit_error': '$Q^*$ fitting error (reward$^2$)\nmean square',
-}
 _WIDTH = 4.6
 _PANEL_HEIGHT = 2.1
 _MARGIN = 1.3
+_LEGEND_LENGTH = 40  # Letters that fit beside three lines.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,11 +26,13 @@ class Line:
     run: the configuration it comes from.
     label: in the legend.
     style: colour and dashes.
+    column: of the run; '' for the one that its panel is of.
   """
 
   run: str
   label: str
   style: drawing.Style
+  column: str = ''
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +43,21 @@ class PaperFigure:
     id: what `--figure` takes.
     title: one line.
     lines: the curves of every panel.
-    columns: one a panel, from the top.
+    columns: one a panel, from the top; a key of the suite's `axes` where the
+      lines have columns of their own.
+    suite: that the runs are of; it says what the axes are.
   """
 
   id: str
   title: str
   lines: tuple[Line, ...]
   columns: tuple[str, ...]
+  suite: suites.Suite = suites.GRIDWORLD
+
+  @property
+  def runs(self) -> tuple[str, ...]:
+    """The configurations that it shows, each once."""
+    return tuple(dict.fromkeys(line.run for line in self.lines))
 
   def with_rank_column(self, column: str) -> 'PaperFigure':
     """The same figure with another column in the place of srank.
@@ -78,14 +81,15 @@ def missing(
     figure: PaperFigure, collection: collection_lib.Collection
 ) -> list[str]:
   """The configurations that a figure needs and the collection lacks."""
-  names = [line.run for line in figure.lines]
-  return [name for name in names if collection.get(name) is None]
+  there = collection.of(figure.suite)
+  return [name for name in figure.runs if there.get(name) is None]
 
 
 def draw(
     figure: PaperFigure,
     collection: collection_lib.Collection,
     window: int = 1,
+    title: str = '',
 ) -> Figure:
   """Draws a figure from the runs that there are.
 
@@ -93,6 +97,8 @@ def draw(
     figure: what to draw.
     collection: the runs.
     window: iterations of the running mean; 1 for none.
+    title: what the runs are of, such as the game and the data; put below the
+      figure's own.
 
   Returns:
     The drawn figure; a missing run is named in its legend.
@@ -101,46 +107,70 @@ def draw(
     MissingRuns: none of its runs is there.
     UserError: a run cannot be read or lacks a column.
   """
+  collection = collection.of(figure.suite)
   absent = missing(figure, collection)
-  if len(absent) == len(figure.lines):
+  if len(absent) == len(figure.runs):
     raise collection_lib.nothing_for(f'figure {figure.id}', absent, collection)
   height = _MARGIN + _PANEL_HEIGHT * len(figure.columns)
   canvas = drawing.new_figure(_WIDTH, height, 'constrained')
   panels = canvas.subplots(len(figure.columns), sharex=True, squeeze=False)
   for axes, column in zip(panels[:, 0], figure.columns, strict=True):
     found = {
-        line: drawing.smooth(run.curves(column), window)
+        line: drawing.smooth(
+            run.curves(line.column or column, figure.suite.x), window
+        )
         for line in figure.lines
         if (run := collection.get(line.run)) is not None
     }
-    _draw_panel(axes, column, found)
-  panels[-1, 0].set_xlabel('Fitting iteration')
-  canvas.suptitle(_title(figure, collection.variant, window), fontsize=9)
-  handles = _handles(figure, absent, collection)
-  canvas.legend(
-      handles=handles,
-      loc='outside lower center',
-      ncols=1 if absent else 2 if len(handles) == 4 else len(handles),
-      title='Mean over seeds and its 95% t interval; thin: every seed',
-      title_fontsize=7.5,
-  )
+    _draw_panel(axes, figure.suite.axis(column), found)
+  _label_x(panels[-1, 0], figure.suite)
+  canvas.suptitle(_title(figure, collection.variant, window, title), fontsize=9)
+  _legend(canvas, _handles(figure, absent, collection), bool(absent))
   return canvas
 
 
 def _draw_panel(
-    axes: Axes, column: str, found: Mapping[Line, runs.Curves]
+    axes: Axes, axis: suites.Axis, found: Mapping[Line, runs.Curves]
 ) -> None:
-  everything = [curves.values.ravel() for curves in found.values()]
-  log = drawing.spans_decades(np.concatenate(everything))
+  values = np.concatenate([x.values.ravel() for x in found.values()])
+  log = drawing.spans_decades(values) if axis.log is None else axis.log
   for line, curves in found.items():
     drawing.draw_seeds(axes, curves, line.style)
     drawing.draw_mean(axes, curves, line.style, log)
-  label = _LABELS.get(column, column)
+  label = axis.label
   if log:
     axes.set_yscale('log')
     label += ', geometric mean'
+    if (values == 0).any():
+      label += '\n(zero lies below the axis)'
   axes.set_ylabel(label)
   axes.margins(x=0.02)
+
+
+def _label_x(axes: Axes, suite: suites.Suite) -> None:
+  axes.set_xlabel(suite.x_label)
+  if suite.x == 'gradient_steps':
+    axes.xaxis.set_major_formatter(ticker.EngFormatter())
+
+
+def _legend(
+    canvas: Figure, handles: list[drawing.Line2D], absent: bool
+) -> None:
+  canvas.legend(
+      handles=handles,
+      loc='outside lower center',
+      ncols=1 if absent else _num_columns(handles),
+      title='Mean over seeds and its 95% t interval; thin: every seed',
+      title_fontsize=7.5,
+  )
+
+
+def _num_columns(handles: Sequence[drawing.Line2D]) -> int:
+  length = sum(len(str(handle.get_label())) for handle in handles)
+  if len(handles) > 4:
+    return 3
+  too_wide = len(handles) == 3 and length > _LEGEND_LENGTH
+  return 2 if len(handles) == 4 or too_wide else len(handles)
 
 
 def _handles(
@@ -155,16 +185,18 @@ def _handles(
       handles.append(drawing.missing_handle(f'{line.label}: no run {name}'))
     else:
       handles.append(drawing.legend_handle(line.style, line.label))
-  runs_there = filter(None, (collection.get(x.run) for x in figure.lines))
+  runs_there = filter(None, map(collection.get, figure.runs))
   if any(run.stopped() for run in runs_there):
     handles.append(drawing.stopped_handle())
   return handles
 
 
-def _title(figure: PaperFigure, variant: str, window: int) -> str:
-  parts = [figure.title]
+def _title(
+    figure: PaperFigure, variant: str, window: int, title: str
+) -> str:
+  parts = [f'{figure.title}\n{title}' if title else figure.title]
   if variant:
     parts.append(variant)
   if window > 1:
-    parts.append(f'running mean of {window}')
+    parts.append(f'running mean of {window} iterations')
   return ', '.join(parts)

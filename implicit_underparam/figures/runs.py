@@ -26,11 +26,13 @@ class Curves:
     seeds: [S].
     iterations: [K], rising.
     values: [S, K]; NaN where a seed has no row.
+    x: [K], what they are drawn against.
   """
 
   seeds: np.ndarray
   iterations: np.ndarray
   values: np.ndarray
+  x: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,15 +88,26 @@ class Run:
     latest = self.iterations[-1] - self.spacing
     return {seed: end for seed, end in ends.items() if end < latest}
 
-  def curves(self, column: str) -> Curves:
+  def curves(self, column: str, x: str = 'iteration') -> Curves:
     """One column, by seed and iteration.
 
     Args:
       column: its name in the header.
+      x: of `COLUMNS`, what it is drawn against; where the seeds differ in it,
+        their mean.
 
     Raises:
-      UserError: the run lacks it.
+      UserError: the run lacks the column.
     """
+    along = np.nanmean(self._by_seed(x), axis=0)
+    return Curves(self.seeds, self.iterations, self._by_seed(column), along)
+
+  @property
+  def gradient_steps(self) -> int:
+    """The most that a seed took."""
+    return int(self.rows[:, COLUMNS.index('gradient_steps')].max())
+
+  def _by_seed(self, column: str) -> np.ndarray:
     if column not in self.columns:
       raise UserError(
           f'{self.path} has no column {column!r}: measure it in the run, or '
@@ -104,7 +117,7 @@ class Run:
     seed = np.searchsorted(self.seeds, self.rows[:, 0])
     iteration = np.searchsorted(self.iterations, self.rows[:, 1])
     values[seed, iteration] = self.rows[:, self.columns.index(column)]
-    return Curves(self.seeds, self.iterations, values)
+    return values
 
 
 def read(path: str | os.PathLike[str]) -> Run | None:

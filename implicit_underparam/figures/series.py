@@ -4,6 +4,7 @@ Every function takes the iterations [n] of a seed's rows, rising and evenly
 spaced, and one or two columns [n]. N is the number of iterations they span.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from implicit_underparam.figures import statistics
 
 WINDOW = 25  # Iterations of the running mean behind peak and trough.
+SHORT = 0.05  # Of all iterations: the running mean of `fall`.
 _END = 0.1
 _SETTLED = 0.2
 
@@ -66,6 +68,17 @@ def drop(iterations: np.ndarray, values: np.ndarray) -> float:
   return peak(iterations, values) - end(iterations, values)
 
 
+def fall(iterations: np.ndarray, values: np.ndarray) -> float:
+  """As drop, the running mean being over a twentieth of the iterations.
+
+  For suites whose runs are of any length, down to ten iterations.
+  """
+  window = max(1, _fraction(SHORT, iterations))
+  rows = window_rows(iterations, window)
+  highest = float(statistics.running_mean(values, rows).max())
+  return highest - end(iterations, values)
+
+
 def relative_rise(iterations: np.ndarray, values: np.ndarray) -> float:
   """(end - trough) / trough, of a column that is positive."""
   lowest = trough(iterations, values)
@@ -77,6 +90,17 @@ def relative_rise(iterations: np.ndarray, values: np.ndarray) -> float:
 def change(iterations: np.ndarray, values: np.ndarray) -> float:
   """End minus start: negative if the column fell."""
   return end(iterations, values) - start(iterations, values)
+
+
+def growth_ratio(
+    iterations: np.ndarray, first: np.ndarray, second: np.ndarray
+) -> float:
+  """log10 of (end / start of the first) / (end / start of the second)."""
+  ends = [f(iterations, x) for f in (end, start) for x in (first, second)]
+  if min(ends) <= 0:
+    return float('nan')
+  first_end, second_end, first_start, second_start = ends
+  return math.log10(first_end / first_start * second_start / second_end)
 
 
 def _drop_from(
@@ -111,9 +135,11 @@ def correlation(
 STATISTICS: Mapping[str, Callable[..., float]] = {
     'end': end,
     'drop': drop,
+    'fall': fall,
     'relative rise': relative_rise,
     'change': change,
     'settled drop': settled_drop,
     'late drop': late_drop,
     'rank correlation': correlation,
+    'growth ratio': growth_ratio,
 }

@@ -52,7 +52,9 @@ GRIDWORLD = Suite(
     x='iteration',
     x_label='Fitting iteration',
     axes={
-        'srank': Axis('Effective rank srank$_{0.01}$\n(all states; at most 64)'),
+        'srank': Axis(
+            'Effective rank srank$_{0.01}$\n(all states; at most 64)'
+        ),
         'srank_free': Axis(
             'Effective rank srank$_{0.01}$\n(free cells; at most 64)'
         ),
@@ -68,7 +70,7 @@ GRIDWORLD = Suite(
     },
     own_columns=frozenset({
         'normalized_return', 'q_pi_error', 'q_star_error', 'q_star_fit_error',
-        'srank_free', 'srank_minibatch',
+        'srank_free',
     }),
     learning_rate=0.001,
 )
@@ -87,14 +89,16 @@ ATARI = Suite(
             '(512 transitions; at most 512)',
             log=False,
         ),
-        'ranks': Axis('Effective rank, delta = 0.01\n(at most 512)', log=False),
+        'ranks': Axis(
+            'Effective rank, $\\delta = 0.01$\n(at most 512)', log=False
+        ),
         'eval_return': Axis('Return\n(score of an episode)', log=False),
         'singular_values': Axis(
             'Singular value of the features\n(2048 transitions)', log=True
         ),
     },
     own_columns=frozenset({
-        'data_q_value', 'td_error_huber', 'td_error_online', 'td_error_target',
+        'td_error_huber', 'td_error_online', 'td_error_target',
     }),
     bindings=("game = 'GAME'", "OfflineData.path = 'PREPARED_SET'"),
 )

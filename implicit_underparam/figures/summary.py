@@ -1,5 +1,6 @@
 """The picture that every run leaves: rank and return against iterations."""
 
+import dataclasses
 import os
 import pathlib
 import typing
@@ -12,6 +13,7 @@ if typing.TYPE_CHECKING:
 
 _RANK = ('srank', 'srank_free')
 _RETURNS = ('normalized_return', 'eval_return')
+_FEW = 15  # Rows of a seed that are marked one by one.
 
 
 def draw(path: str | os.PathLike[str]) -> pathlib.Path:
@@ -68,16 +70,23 @@ def choose_panels(columns: tuple[str, ...]) -> list[tuple[str, ...]]:
 def _draw_panel(
     axes: 'Axes', run: runs.Run, columns: tuple[str, ...]
 ) -> None:
+  from matplotlib import ticker
+
   from implicit_underparam.figures import drawing
 
-  styles = (drawing.PLAIN, drawing.DOTTED)
+  marker = 'o' if len(run.iterations) <= _FEW else ''
+  styles = [
+      dataclasses.replace(style, marker=marker)
+      for style in (drawing.PLAIN, drawing.DOTTED)
+  ]
   for column, style in zip(columns, styles, strict=False):
     curves = run.curves(column)
     drawing.draw_seeds(axes, curves, style)
     drawing.draw_mean(axes, curves, style)
   if drawing.spans_decades(run.curves(columns[0]).values):
     axes.set_yscale('log')
-  axes.set_xlabel('Iteration')
+  axes.set_xlabel(f'Iteration ({run.gradient_steps:,} gradient steps in all)')
+  axes.xaxis.set_major_locator(ticker.MaxNLocator('auto', integer=True))
   axes.set_ylabel(columns[0])
   if len(columns) > 1:
     handles = map(drawing.legend_handle, styles, columns)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
 
 import numpy as np
 
@@ -14,7 +13,6 @@ FAILS = 'does not hold'
 UNCLEAR = 'unclear'
 NOT_RUN = 'not run'
 PLANNED_SEEDS = 5
-_RANK_COLUMNS = ('srank', 'srank_free')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,8 +23,7 @@ class Claim:
     id: as in the list of experiments.
     text: the claim.
     statistic: a name in `series.STATISTICS`, taken of every seed.
-    columns: one column; two for the rank correlation. A claim on `srank` is
-      judged on `srank_free` too.
+    columns: one column; two for the rank correlation and the growth ratio.
     run: the configuration.
     baseline: another configuration, whose statistic is subtracted; or ''.
     side: 'above' or 'below' the threshold, or 'within': |effect| < threshold.
@@ -67,31 +64,29 @@ class Row:
   notes: tuple[str, ...] = ()
 
 
-def judge(
-    claim: Claim, collection: collection_lib.Collection
-) -> list[Row]:
-  """Judges a claim, on all states and on free cells if it is on srank.
+def judge(claim: Claim, collection: collection_lib.Collection) -> Row:
+  """Judges a claim.
 
   Args:
     claim: what to judge.
     collection: the runs.
 
-  Returns:
-    One row, or two.
-
   Raises:
     UserError: a run cannot be read or lacks a column.
   """
-  if 'srank' not in claim.columns:
-    return [_judge(claim, collection)]
-  versions = (
-      tuple(rank if x == 'srank' else x for x in claim.columns)
-      for rank in _RANK_COLUMNS
-  )
-  return [
-      _judge(dataclasses.replace(claim, columns=columns), collection)
-      for columns in versions
-  ]
+  found = [collection.get(name) for name in claim.runs]
+  there = [run for run in found if run is not None]
+  if len(there) < len(found):
+    return Row(claim, _names(claim), None, NOT_RUN)
+  numbers = [per_seed(run, claim) for run in there]
+  effect, how = _effect(numbers)
+  setting = '; '.join((
+      _names(claim),
+      *_scale(there, collection),
+      f'{_seeds(effect.count)}{how}',
+  ))
+  notes = tuple(_notes(claim, there, numbers, effect))
+  return Row(claim, setting, effect, verdict(claim, effect), notes)
 
 
 def verdict(claim: Claim, effect: statistics.Interval) -> str:
@@ -130,23 +125,6 @@ def per_seed(run: runs.Run, claim: Claim) -> dict[int, float]:
     columns = (curve.values[i, there] for curve in curves)
     numbers[int(seed)] = statistic(run.iterations[there], *columns)
   return numbers
-
-
-def _judge(claim: Claim, collection: collection_lib.Collection) -> Row:
-  found = [collection.get(name) for name in claim.runs]
-  there = [run for run in found if run is not None]
-  if len(there) < len(found):
-    return Row(claim, _names(claim), None, NOT_RUN)
-  numbers = [per_seed(run, claim) for run in there]
-  effect, how = _effect(numbers)
-  setting = '; '.join((
-      _names(claim),
-      _learning_rate(collection.variant),
-      _iterations(there),
-      f'{_seeds(effect.count)}{how}',
-  ))
-  notes = tuple(_notes(claim, there, numbers, effect))
-  return Row(claim, setting, effect, verdict(claim, effect), notes)
 
 
 def _effect(
@@ -192,16 +170,27 @@ def _names(claim: Claim) -> str:
   return ' − '.join(f'`{name}`' for name in claim.runs)
 
 
-def _learning_rate(variant: str) -> str:
+def _scale(
+    found: list[runs.Run], collection: collection_lib.Collection
+) -> list[str]:
+  suite, variant = collection.suite, collection.variant
+  parts = []
   rate = collection_lib.learning_rate(variant)
-  return f'variant {variant}' if rate is None else f'learning rate {rate:g}'
+  if not variant:
+    rate = suite.learning_rate
+  if rate is not None:
+    parts.append(f'learning rate {rate:g}')
+  elif variant:
+    parts.append(f'variant {variant}')
+  parts.append(_each(found, 'num_iterations', 'iterations'))
+  if suite.x == 'gradient_steps':
+    parts.append(_each(found, 'gradient_steps', 'gradient updates'))
+  return parts
 
 
-def _iterations(found: list[runs.Run]) -> str:
-  lengths: Mapping[int, None] = dict.fromkeys(
-      run.num_iterations for run in found
-  )
-  return f'{" and ".join(map(str, lengths))} iterations'
+def _each(found: list[runs.Run], attribute: str, unit: str) -> str:
+  numbers = dict.fromkeys(getattr(run, attribute) for run in found)
+  return f'{" and ".join(f"{x:,}" for x in numbers)} {unit}'
 
 
 def _seeds(count: int) -> str:

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import pathlib
 import tempfile
@@ -65,7 +66,7 @@ class JudgeTest(absltest.TestCase):
 
   def test_one_run_by_hand(self):
     self._run('a', {0: 1.0, 1: 2.0, 2: 3.0})
-    row, = self._judge(threshold=-1.0)
+    row = self._judge(threshold=-1.0)
     self.assertAlmostEqual(row.effect.mean, 2)
     self.assertAlmostEqual(row.effect.low, 2 - _T3 / math.sqrt(3), places=6)
     self.assertEqual(row.verdict, 'holds')
@@ -76,7 +77,7 @@ class JudgeTest(absltest.TestCase):
   def test_paired_by_hand(self):
     self._run('a', {0: 11.0, 1: 22.0, 2: 33.0})
     self._run('b', {2: 30.0, 0: 10.0, 1: 20.0})
-    row, = self._judge(baseline='b')
+    row = self._judge(baseline='b')
     # Differences 1, 2, 3: unpaired they would drown in the spread.
     self.assertAlmostEqual(row.effect.mean, 2)
     self.assertAlmostEqual(row.effect.high, 2 + _T3 / math.sqrt(3), places=6)
@@ -86,41 +87,28 @@ class JudgeTest(absltest.TestCase):
   def test_other_seeds_are_not_paired(self):
     self._run('a', {0: 1.0, 1: 2.0, 2: 3.0})
     self._run('b', {7: 0.0, 8: 1.0, 9: 2.0})
-    row, = self._judge(baseline='b')
+    row = self._judge(baseline='b')
     # Equal variances 1: four degrees of freedom, t = 2.776445.
     self.assertAlmostEqual(
         row.effect.low, 1 - 2.776445 * math.sqrt(2 / 3), places=5)
     self.assertIn('Welch', row.setting)
 
-  def test_srank_is_judged_without_walls_too(self):
-    synthetic_runs.gridworld(
-        self.folder / 'a', [40] * 45 + [20] * 5, seeds=5)
-    rows = self._judge(statistic='drop', columns=('srank',), threshold=15.0)
-    self.assertEqual([row.claim.columns for row in rows],
-                     [('srank',), ('srank_free',)])
-    self.assertEqual([row.effect.mean for row in rows], [20, 10])
-    self.assertEqual(
-        [row.verdict for row in rows], ['holds', 'does not hold'])
-    self.assertEqual(rows[0].notes, ())
-
   def test_correlation_of_two_columns(self):
     synthetic_runs.gridworld(self.folder / 'a', list(range(60, 20, -1)))
-    rows = self._judge(
+    row = self._judge(
         statistic='rank correlation', side='below',
         columns=('srank', 'q_star_fit_error'))
-    for row in rows:
-      self.assertAlmostEqual(row.effect.mean, -1)
-      self.assertEqual(row.verdict, 'holds')
-      self.assertEqual(row.claim.columns[1], 'q_star_fit_error')
+    self.assertAlmostEqual(row.effect.mean, -1)
+    self.assertEqual(row.verdict, 'holds')
 
   def test_missing_run(self):
     self._run('a', {0: 1.0, 1: 2.0})
-    row, = self._judge(baseline='b')
+    row = self._judge(baseline='b')
     self.assertEqual((row.verdict, row.effect), ('not run', None))
 
   def test_single_seed(self):
     self._run('a', {0: 7.0})
-    row, = self._judge()
+    row = self._judge()
     self.assertEqual((row.verdict, row.notes), ('unclear', ('1 seed',)))
     self.assertEqual(row.effect.mean, 7)
 
@@ -128,24 +116,24 @@ class JudgeTest(absltest.TestCase):
     values = {s: [1.0] * 10 + [5.0] * 40 for s in range(5)}
     values[3] = [8.0] * 20
     synthetic_runs.write(self.folder / 'a', {'loss': values})
-    row, = self._judge()
+    row = self._judge()
     self.assertAlmostEqual(row.effect.mean, (4 * 5 + 8) / 5)
     self.assertEqual(row.notes, ('a: seed 3 stopped at iteration 19',))
 
   def test_undefined_seed_is_told(self):
     self._run('a', {0: 1.0, 1: 2.0, 2: math.nan})
-    row, = self._judge()
+    row = self._judge()
     self.assertAlmostEqual(row.effect.mean, 1.5)
     self.assertEqual(row.notes, ('2 seeds', 'a: undefined for seed 2'))
 
   def test_nothing_defined(self):
     self._run('a', {0: math.nan})
-    row, = self._judge()
+    row = self._judge()
     self.assertEqual(row.verdict, 'unclear')
 
   def test_unfinished_run_is_told(self):
     self._run('a', {s: 1.0 + s for s in range(5)}, status='running')
-    row, = self._judge()
+    row = self._judge()
     self.assertEqual(row.notes, ('a: running',))
 
 
@@ -157,11 +145,15 @@ class TableTest(absltest.TestCase):
         self.enterContext(tempfile.TemporaryDirectory()))
 
   def test_every_claim_is_well_formed(self):
-    for claim in claims.CLAIMS:
-      self.assertIn(claim.statistic, series.STATISTICS)
-      self.assertIn(claim.side, ('above', 'below', 'within'))
-      self.assertLen(
-          claim.columns, 2 if claim.statistic == 'rank correlation' else 1)
+    pairs = ('rank correlation', 'growth ratio')
+    for family in claims.FAMILIES:
+      for claim in family.claims:
+        self.assertIn(claim.statistic, series.STATISTICS)
+        self.assertIn(claim.side, ('above', 'below', 'within'))
+        self.assertLen(claim.columns, 2 if claim.statistic in pairs else 1)
+        self.assertStartsWith(
+            claim.id, {'gridworld': 'GRID-', 'atari': 'ATARI-'}[
+                family.suite.name])
     paper = {claim.id for claim in gridworld_claims.PAPER}
     self.assertEqual(paper, {
         'GRID-OFF', 'GRID-ON', 'GRID-FIT', 'GRID-REINIT', 'GRID-PEN',
@@ -170,11 +162,21 @@ class TableTest(absltest.TestCase):
     self.assertEmpty(paper & own)
 
   def test_every_run_has_a_configuration(self):
-    configurations = (
-        pathlib.Path(__file__).parents[2] / 'gin_configs' / 'gridworld')
-    for name in claims.needed():
-      path = configurations / f'{name.removesuffix("_penalty")}.gin'
-      self.assertTrue(path.is_file(), path)
+    configurations = pathlib.Path(__file__).parents[2] / 'gin_configs'
+    for family in claims.FAMILIES:
+      for name in claims.needed(family):
+        file = f'{name.removesuffix("_penalty")}.gin'
+        path = configurations / family.suite.name / file
+        self.assertTrue(path.is_file(), path)
+
+  def test_srank_is_judged_without_walls_too(self):
+    judged = gridworld_claims.PAPER + gridworld_claims.CONTROLS
+    for i, claim in enumerate(judged):
+      if 'srank' in claim.columns:
+        columns = tuple(
+            'srank_free' if x == 'srank' else x for x in claim.columns)
+        self.assertEqual(
+            judged[i + 1], dataclasses.replace(claim, columns=columns))
 
   def test_table(self):
     falling = [50.0] * 100 + [30.0] * 100
@@ -182,8 +184,7 @@ class TableTest(absltest.TestCase):
     synthetic_runs.gridworld(
         self.folder / 'supervised_lr5e-3', [45.0] * 200, 5)
     rows = claims.table(self.folder, 'lr5e-3')
-    self.assertLen(
-        rows, sum(2 if 'srank' in x.columns else 1 for x in claims.CLAIMS))
+    self.assertLen(rows, len(gridworld_claims.FAMILY.claims))
     judged = [
         (row.claim.text, row.claim.columns[0], row.effect.mean, row.verdict)
         for row in rows if row.verdict != 'not run']

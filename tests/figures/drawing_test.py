@@ -14,10 +14,12 @@ from implicit_underparam.figures import (
     drawing,
     layout,
     runs,
+    suites,
     summary,
 )
 
-_IDS = ('2a', '3a', '4a', '4c', '6a', 'a11a', 'a11b')
+_GRIDWORLD = ('2a', '3a', '4a', '4c', '6a', 'a11a', 'a11b')
+_ATARI = ('2b', '4d', '6b', 'a16', 'a20', 'a3', 'd1')
 
 
 def _pixels(path):
@@ -41,17 +43,22 @@ class FiguresTest(parameterized.TestCase):
     return collection.Collection(self.folder / 'runs')
 
   def test_all_figures_of_the_paper_are_found(self):
-    self.assertEqual(tuple(command.find_figures()), _IDS)
+    found = command.find_figures()
+    self.assertCountEqual(found, _GRIDWORLD + _ATARI)
+    for id_, figure in found.items():
+      suite = suites.ATARI if id_ in _ATARI else suites.GRIDWORLD
+      self.assertIs(figure.suite, suite)
 
-  @parameterized.parameters(*_IDS)
+  @parameterized.parameters(*_GRIDWORLD, *_ATARI)
   def test_every_run_of_a_figure_has_a_configuration(self, id_):
-    configurations = (
-        pathlib.Path(__file__).parents[2] / 'gin_configs' / 'gridworld')
-    for line in command.find_figures()[id_].lines:
-      path = configurations / f'{line.run.removesuffix("_penalty")}.gin'
+    figure = command.find_figures()[id_]
+    configurations = pathlib.Path(__file__).parents[2] / 'gin_configs'
+    for name in figure.runs:
+      file = f'{name.removesuffix("_penalty")}.gin'
+      path = configurations / figure.suite.name / file
       self.assertTrue(path.is_file(), path)
 
-  @parameterized.parameters(*_IDS)
+  @parameterized.parameters(*_GRIDWORLD)
   def test_drawn(self, id_):
     figure = command.find_figures()[id_]
     found = self._runs(*(line.run for line in figure.lines))
@@ -213,6 +220,18 @@ class SummaryTest(parameterized.TestCase):
       summary.draw(path)
     self.assertEqual(
         {x.name for x in path.iterdir()}, {'metrics.csv', 'summary.png'})
+
+  def test_atari(self):
+    path = synthetic_runs.atari(self.folder / 'run', [400, 300])
+    columns = runs.read(path).columns
+    self.assertEqual(
+        summary.choose_panels(columns), [('srank',), ('eval_return',)])
+    self.assertEqual(_pixels(summary.draw(path)).shape[:2], (600, 1600))
+
+  def test_a_single_row_is_seen(self):
+    one = self._draw({'srank': {0: [5]}, 'eval_return': {0: [1.0]}})
+    blue = np.abs(one[..., :3] - [0, 0.447, 0.698]).max(-1) < 0.02
+    self.assertGreater(blue.sum(), 100)
 
 
 class WriteTest(absltest.TestCase):

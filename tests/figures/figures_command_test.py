@@ -67,6 +67,7 @@ class CommandTest(parameterized.TestCase):
          for y in ('png', 'pdf')} | {'claims.md'})
     self.assertIn((out / 'claims.md').read_text(), output.getvalue())
     self.assertIn('figure 3a is not drawn', errors.getvalue())
+    self.assertNotIn('atari', errors.getvalue())
     self.assertIn(
         'has no run supervised; make it with python -m '
         'implicit_underparam.train '
@@ -76,15 +77,15 @@ class CommandTest(parameterized.TestCase):
   def test_list(self):
     self.assertEqual(
         [line.split()[0] for line in command.list_figures().splitlines()],
-        ['2a', '3a', '4a', '4c', '6a', 'a11a', 'a11b', 'all'])
+        [*command.find_figures(), 'all'])
 
   def test_unknown_figure(self):
     result = _figures('--figure=9')
     self.assertEqual(result.returncode, 1)
     self.assertEqual(result.stdout, '')
     self.assertEqual(
-        result.stderr, 'error: --figure=9 is unknown: choose one of 2a, 3a, '
-        '4a, 4c, 6a, a11a, a11b, all\n')
+        result.stderr, 'error: --figure=9 is unknown: choose one of 2a, 2b, '
+        '3a, 4a, 4c, 4d, 6a, 6b, a11a, a11b, a16, a20, a3, d1, all\n')
 
   def test_missing_runs(self):
     self.assertRegex(

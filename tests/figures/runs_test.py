@@ -7,7 +7,7 @@ import synthetic_runs
 from absl.testing import absltest, parameterized
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import collection, runs
+from implicit_underparam.figures import collection, runs, suites
 
 _HEADER = 'seed,iteration,gradient_steps,environment_steps,srank\n'
 
@@ -64,6 +64,17 @@ class ReadTest(parameterized.TestCase):
         run.has_row(2), [True] * 8 + [False] * 2)
     np.testing.assert_array_equal(
         run.curves('srank').values[2, 7:], [7, np.nan, np.nan])
+
+  def test_drawn_against_gradient_steps(self):
+    self._write(
+        _HEADER + '0,0,10,0,5\n1,0,14,0,7\n0,1,20,0,4\n1,1,24,0,6\n'
+        '1,2,30,0,8\n')
+    run = runs.read(self.folder)
+    # The seeds' mean, and after seed 0 has ended that of seed 1.
+    np.testing.assert_array_equal(
+        run.curves('srank', 'gradient_steps').x, [12, 22, 30])
+    np.testing.assert_array_equal(run.curves('srank').x, [0, 1, 2])
+    self.assertEqual(run.gradient_steps, 30)
 
   def test_thinned(self):
     kept = [0, *range(4, 500, 5)]
@@ -165,8 +176,35 @@ class CollectionTest(parameterized.TestCase):
         collection.command(name, variant, 'D'),
         f'python -m implicit_underparam.train {expected}')
 
+  def test_command_of_another_suite(self):
+    self.assertEqual(
+        collection.command(
+            'cql_offline_penalty', 'lr1e-4', 'D', suites.ATARI),
+        'python -m implicit_underparam.train '
+        '--base_dir=D/cql_offline_penalty_lr1e-4 '
+        '--gin_files=gin_configs/atari/cql_offline.gin '
+        '--gin_files=gin_configs/atari/penalty.gin '
+        '--gin_bindings="game = \'GAME\'" '
+        '--gin_bindings="OfflineData.path = \'PREPARED_SET\'" '
+        "--gin_bindings='adam.learning_rate = 0.0001'")
+
+  def test_two_suites_with_a_run_of_one_name(self):
+    grid = synthetic_runs.gridworld(self.folder / 'x' / 'monte_carlo', [30])
+    atari = synthetic_runs.atari(self.folder / 'y' / 'monte_carlo', [300])
+    found = collection.Collection(self.folder)
+    self.assertEqual(found.get('monte_carlo').path.parent, grid)
+    self.assertEqual(
+        found.of(suites.ATARI).get('monte_carlo').path.parent, atari)
+    self.assertEqual(found.get('monte_carlo').path.parent, grid)
+
+  def test_a_run_without_telling_columns_may_be_of_any_suite(self):
+    synthetic_runs.write(self.folder / 'a', {'srank': {0: [30]}})
+    found = collection.Collection(self.folder)
+    for suite in suites.SUITES:
+      self.assertIsNotNone(found.of(suite).get('a'))
+
   def test_learning_rate(self):
-    self.assertEqual(collection.learning_rate(''), 0.001)
+    self.assertIsNone(collection.learning_rate(''))
     self.assertEqual(collection.learning_rate('lr5e-3'), 0.005)
     self.assertIsNone(collection.learning_rate('wide'))
 

@@ -49,8 +49,32 @@ class SeriesTest(parameterized.TestCase):
     values[40] = 25
     self.assertAlmostEqual(series.peak(np.arange(100), values), 1)
 
+  def test_fall_has_a_window_that_grows_with_the_run(self):
+    for count in (20, 100, 500):
+      values = np.zeros(count)
+      values[count // 2] = count
+      # The spike's share of a window of a twentieth of the run.
+      self.assertAlmostEqual(
+          series.fall(np.arange(count), values), count / (count // 20))
+    iterations, values = _ramp(1)
+    self.assertAlmostEqual(
+        series.fall(iterations, values), series.drop(iterations, values))
+    self.assertEqual(series.fall(np.arange(5), np.arange(5.0)[::-1]), 4)
+
+  def test_growth_ratio(self):
+    iterations = np.arange(20)
+    first = np.where(iterations < 10, 2.0, 600.0)
+    second = np.where(iterations < 10, 5.0, 15.0)
+    self.assertAlmostEqual(
+        series.growth_ratio(iterations, first, second), 2)  # 300 against 3.
+    self.assertAlmostEqual(
+        series.growth_ratio(iterations, second, first), -2)
+    self.assertTrue(math.isnan(
+        series.growth_ratio(iterations, first, 0 * second)))
+
   @parameterized.parameters(
-      ('end', 3.0), ('drop', 0.0), ('change', 0.0), ('relative rise', 0.0))
+      ('end', 3.0), ('drop', 0.0), ('fall', 0.0), ('change', 0.0),
+      ('relative rise', 0.0))
   def test_one_row(self, name, expected):
     value = series.STATISTICS[name](np.array([0]), np.array([3.0]))
     self.assertEqual(value, expected)

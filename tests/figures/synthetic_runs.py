@@ -53,3 +53,31 @@ def gridworld(folder, srank, seeds=3, **options):
       'q_star_fit_error': {s: [1 / x for x in v] for s, v in rank.items()},
   }
   return write(folder, columns, **options)
+
+
+def atari(folder, srank, seeds=3, changes=None, **options):
+  """Writes a run with columns of the offline Atari runs.
+
+  Args:
+    folder: of the run.
+    srank: [iterations] of seed 0; seed s has s more. The return, srank_lambda
+      and, downwards, sigma_1 and the TD error go along with it.
+    seeds: how many.
+    changes: {column: [iterations]} that are otherwise, the same for all seeds.
+    **options: of `write`.
+  """
+  rank = {s: [x + s for x in srank] for s in range(seeds)}
+  columns = {
+      'eval_return': {s: [2 * x for x in v] for s, v in rank.items()},
+      'sigma_1': {s: [1e6 / x**3 for x in v] for s, v in rank.items()},
+      'sigma_2': {s: [1e3 / x for x in v] for s, v in rank.items()},
+      'sigma_10': {s: [5.0 for _ in v] for s, v in rank.items()},
+      'sigma_100': {s: [1.0 for _ in v] for s, v in rank.items()},
+      'sigma_min': {s: [1e-3 * x for x in v] for s, v in rank.items()},
+      'srank': rank,
+      'srank_lambda': {s: [x - 9 for x in v] for s, v in rank.items()},
+      'td_error_huber': {s: [1 / x for x in v] for s, v in rank.items()},
+  }
+  for name, values in (changes or {}).items():
+    columns[name] = dict.fromkeys(rank, values)
+  return write(folder, columns, **options)
