@@ -4,12 +4,13 @@ The agent is the wheel's, its step too; only where the transitions come from
 is said here, which the wheel leaves to gin.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
-from benchmarks import dopamine_shims, timing
+from benchmarks import dopamine_shims
 from implicit_underparam.data import frame_store
 
 _AGENT = 'dopamine.jax.agents.dqn.dqn_agent'
@@ -21,7 +22,7 @@ _GAMMA = 0.99
 
 def with_log_buffer(
     store: frame_store.FrameStore, batch_size: int, steps: int
-) -> timing.Contestant:
+) -> Callable[[], int]:
   """The agent with OutOfGraphReplayBuffer, which reads the public logs."""
   circular = dopamine_shims.load(_CIRCULAR)
   rows = _played(store)
@@ -48,9 +49,7 @@ def with_log_buffer(
         )
     }
 
-  return _contestant(
-      'Dopamine, buffer of the logs', store, buffer, sample, steps
-  )
+  return _run(store, buffer, sample, steps)
 
 
 def with_own_buffer(
@@ -58,7 +57,7 @@ def with_own_buffer(
     batch_size: int,
     steps: int,
     max_transitions: int = 50_000,
-) -> timing.Contestant:
+) -> Callable[[], int]:
   """The agent with the buffer that it has by default, of packed states."""
   accumulator = dopamine_shims.load(_REPLAY + 'accumulator')
   elements = dopamine_shims.load(_REPLAY + 'elements')
@@ -79,16 +78,15 @@ def with_own_buffer(
             bool(store.terminals[i]),
         )
     )
-  return _contestant('Dopamine, its default buffer', store, buffer, None, steps)
+  return _run(store, buffer, None, steps)
 
 
-def _contestant(
-    name: str,
+def _run(
     store: frame_store.FrameStore,
     buffer: Any,
-    sample: Any,
+    sample: Callable[[Any], None] | None,
     steps: int,
-) -> timing.Contestant:
+) -> Callable[[], int]:
   module = dopamine_shims.load(_AGENT)
   _keep_tensorflow_off_gpus()
   methods = {'_build_replay_buffer': lambda self: buffer}
@@ -108,7 +106,7 @@ def _contestant(
     jax.block_until_ready((agent.online_params, agent.optimizer_state))
     return steps
 
-  return timing.Contestant(name, run)
+  return run
 
 
 def _played(store: frame_store.FrameStore) -> np.ndarray:

@@ -12,6 +12,8 @@ on what else it does. With a GPU the step counts are larger, and ways to
 compute the penalty are timed as well.
 """
 
+import functools
+import importlib.util
 import os
 import pathlib
 import platform
@@ -20,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -29,6 +31,7 @@ from absl import app, flags, logging
 
 from benchmarks import (
     dopamine_agent,
+    offline_report,
     penalty_formulations,
     synthetic,
     timing,
@@ -39,13 +42,11 @@ from implicit_underparam.data import frame_store
 from implicit_underparam.data import offline as offline_data
 
 FLAGS = flags.FLAGS
+Run = Callable[[], int]
 _BATCH = 32
 _TARGET_PERIOD = 2000
 _ALPHA = 1e-3
-_ITERATION = 62_500
 _PROBE = 2048
-_PEER = 'Dopamine, buffer of the logs'
-_PLAIN = 'package'
 
 
 class Scale(NamedTuple):
@@ -89,12 +90,11 @@ def define_flags() -> None:
 def package(
     store: frame_store.FrameStore,
     steps: int,
-    name: str,
     penalty: bool = False,
     padding: str = 'SAME',
     **kwargs: Any,
-) -> timing.Contestant:
-  """The package's program; see `compile_program` for the rest."""
+) -> Run:
+  """The package's program; the arguments are `compile_program`'s."""
   program = compile_program(store, steps, penalty, padding, 1, **kwargs)
   state = program.init()
 
@@ -105,7 +105,7 @@ def package(
     assert np.all(output.finite)
     return len(program.seeds) * steps
 
-  return timing.Contestant(name, run)
+  return run
 
 
 def compile_program(
@@ -149,41 +149,50 @@ def compile_program(
 def contestants(
     store: frame_store.FrameStore, steps: int
 ) -> list[timing.Contestant]:
-  """Everything that the flags ask for, compiled."""
-  makers = {
-      _PEER: lambda: dopamine_agent.with_log_buffer(store, _BATCH, steps),
-      'Dopamine, its default buffer': lambda: dopamine_agent.with_own_buffer(
-          store, _BATCH, steps
-      ),
-  }
-  if not FLAGS.peer:
-    makers.clear()
+  """Those that the flags ask for, compiled."""
+  makers = _makers(store, steps)
+  unknown = set(FLAGS.only) - set(makers)
+  if unknown:
+    sys.exit(f'error: --only={unknown.pop()}: one of {"; ".join(makers)}')
+  found = []
+  for name in FLAGS.only or makers:
+    start = time.perf_counter()
+    found.append(timing.Contestant(name, makers[name]()))
+    found[-1].run()
+    seconds = time.perf_counter() - start
+    print(f'{name}: first steps after {seconds:.0f} s', flush=True)
+  return found
+
+
+def _makers(
+    store: frame_store.FrameStore, steps: int
+) -> dict[str, Callable[[], Run]]:
   options: dict[str, dict[str, Any]] = {
-      _PLAIN: {},
-      'package, penalty': {'penalty': True},
-      'package, frames from the host': {'placement': 'host'},
+      offline_report.PLAIN: {},
+      offline_report.PENALTY: {'penalty': True},
+      offline_report.STREAMED: {'placement': 'host'},
       'package, VALID padding': {'padding': 'VALID'},
-      'package, 5 seeds': {'num_seeds': 5},
+      offline_report.FIVE: {'num_seeds': 5},
   }
   if _platform() != 'cpu':
     # On a CPU seeds run one after another, at the price of one.
-    options['package, 5 seeds, penalty'] = {'num_seeds': 5, 'penalty': True}
-  for name, kwargs in options.items():
-    makers[name] = lambda name=name, kwargs=kwargs: package(
-        store, steps, name, **kwargs
-    )
-  unknown = set(FLAGS.only) - set(makers)
-  if unknown:
-    sys.exit(f'error: --only={unknown.pop()}: one of {", ".join(makers)}')
-  found = []
-  for name, make in makers.items():
-    if not FLAGS.only or name in FLAGS.only:
-      start = time.perf_counter()
-      found.append(make())
-      found[-1].run()
-      seconds = time.perf_counter() - start
-      print(f'{name}: first steps after {seconds:.0f} s', flush=True)
-  return found
+    options[offline_report.FIVE_PENALTY] = {'num_seeds': 5, 'penalty': True}
+  ours: dict[str, Callable[[], Run]] = {
+      name: functools.partial(package, store, steps, **kwargs)
+      for name, kwargs in options.items()
+  }
+  if not FLAGS.peer:
+    return ours
+  if importlib.util.find_spec('dopamine') is None:
+    sys.exit('error: pip install dopamine-rl==4.1.2, or say --nopeer')
+  peers = {
+      offline_report.PEER: dopamine_agent.with_log_buffer,
+      'Dopamine, its default buffer': dopamine_agent.with_own_buffer,
+  }
+  return {
+      name: functools.partial(make, store, _BATCH, steps)
+      for name, make in peers.items()
+  } | ours
 
 
 def probe_seconds(store: frame_store.FrameStore) -> tuple[float, float]:
@@ -213,6 +222,8 @@ def main(argv: Sequence[str]) -> None:
   if _platform() == 'cpu':
     jax.config.update('jax_platforms', 'cpu')
     timing.pin(FLAGS.core)
+  elif jax.default_backend() != 'gpu':
+    sys.exit('error: --platform=gpu: JAX finds none here; say --platform=cpu')
   scale = _scale()
   print(f'device: {_device()}; JAX {jax.__version__}', flush=True)
   with tempfile.TemporaryDirectory() as folder:
@@ -222,23 +233,21 @@ def main(argv: Sequence[str]) -> None:
       print(f'round {done} of {FLAGS.rounds}', flush=True)
       if FLAGS.output:
         timing.write_csv(FLAGS.output, found, _device())
-    by_name = {x.name: x for x in found}
-    _print_rates(found, by_name)
-    _print_shares(by_name)
-    if _PLAIN in by_name:
-      _print_srank(by_name[_PLAIN], *probe_seconds(store))
+    offline_report.print_rates(found, _clock())
+    offline_report.print_shares(found, _clock())
+    offline_report.print_srank(found, _clock(), *probe_seconds(store))
   if _clock() == 'wall' if FLAGS.formulations is None else FLAGS.formulations:
     _print_formulations()
 
 
 def _platform() -> str:
-  """'cpu' or 'gpu', found out without taking the cores or the card."""
+  """'cpu' or 'gpu', found out without starting threads or taking the card."""
   if FLAGS.platform is None:
     code = 'import jax; print(jax.default_backend())'
     done = subprocess.run(
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
-    FLAGS.platform = done.stdout.strip()
+    FLAGS['platform'].value = done.stdout.strip()
   if FLAGS.platform not in _SCALES:
     sys.exit(f'error: --platform={FLAGS.platform}: one of {", ".join(_SCALES)}')
   return FLAGS.platform
@@ -246,6 +255,10 @@ def _platform() -> str:
 
 def _scale() -> Scale:
   default = _SCALES[_platform()]
+  if _platform() != 'cpu':
+    # Each program of the package has a copy of the frames on the device.
+    room = offline_data.free_memory(jax.devices()[0]) / (10 * 84 * 84)
+    default = default._replace(frames=min(default.frames, int(room)))
   given = {x: FLAGS[x].value for x in ('frames', 'seconds', 'steps')}
   return default._replace(**{x: y for x, y in given.items() if y is not None})
 
@@ -260,48 +273,6 @@ def _device() -> str:
     return str(device.device_kind)
   pinned = FLAGS.core >= 0 and hasattr(os, 'sched_setaffinity')
   return f'{"one core" if pinned else "all cores"}, {platform.machine()}'
-
-
-def _print_rates(
-    found: Sequence[timing.Contestant], by_name: dict[str, timing.Contestant]
-) -> None:
-  peer = by_name.get(_PEER)
-  print(f'{"":31}seed-steps/s, median (range)   ms of CPU a step   / Dopamine')
-  for x in found:
-    wall = timing.spread(x.rates('wall'))
-    cpu = timing.spread([1e3 / y for y in x.rates('cpu')])
-    against = f'{timing.ratio(x, peer, _clock()):.3f}' if peer else ''
-    print(f'{x.name:<31}{wall:.1f}   {cpu:.1f}   {against}')
-
-
-def _print_shares(by_name: dict[str, timing.Contestant]) -> None:
-  """What the penalty, streaming and more seeds do to the rate."""
-  pairs = (
-      ('the penalty costs', _PLAIN, 'package, penalty'),
-      ('the penalty costs', 'package, 5 seeds', 'package, 5 seeds, penalty'),
-      ('streaming costs', _PLAIN, 'package, frames from the host'),
-  )
-  for words, one, other in pairs:
-    if one in by_name and other in by_name:
-      more = timing.ratio(by_name[one], by_name[other], _clock())
-      percent = timing.Spread(*(100 * (x - 1) for x in more))
-      print(f'{words} {percent:.1f} % more ({other})')
-  if _PLAIN in by_name and 'package, 5 seeds' in by_name:
-    times = timing.ratio(by_name['package, 5 seeds'], by_name[_PLAIN], _clock())
-    print(f'five seeds: {times:.2f} times the seed-steps/s of one')
-
-
-def _print_srank(
-    plain: timing.Contestant, measuring: float, ranking: float
-) -> None:
-  training = _ITERATION / statistics.median(plain.rates(_clock()))
-  total = training + measuring + ranking
-  print(
-      f'{_PROBE} transitions are measured in {1e3 * measuring:.0f} ms, srank '
-      f'in {1e3 * ranking:.0f} ms (float64, on the host): '
-      f'{100 * (measuring + ranking) / total:.3f} % and '
-      f'{100 * ranking / total:.4f} % of an iteration of {_ITERATION} steps'
-  )
 
 
 def _print_formulations() -> None:

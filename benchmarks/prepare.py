@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> None:
         for clock in ('wall', 'cpu')
     )
     print(f'{x.name:<20}{wall:.0f}   {cpu:.0f}')
-  print(f'prepare / peer: {timing.ratio(*found, "cpu"):.2f}')
+  print(f'prepare / peer: {timing.ratio(found[0], found[1], "cpu"):.2f}')
 
 
 if __name__ == '__main__':

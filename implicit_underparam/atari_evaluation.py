@@ -110,9 +110,11 @@ class AtariEvaluation:
           f'AtariEvaluation.epsilon is {self.epsilon}: give a probability'
       )
     for name in ('num_steps', 'num_environments'):
-      if getattr(self, name) < 1:
+      number = getattr(self, name)
+      if not isinstance(number, int) or number < 1:
         raise UserError(
-            f'AtariEvaluation.{name} is {getattr(self, name)}: give 1 or more'
+            f'AtariEvaluation.{name} is {number!r}: give a whole number, at '
+            'least 1'
         )
 
   def run(

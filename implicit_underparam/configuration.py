@@ -9,6 +9,7 @@ import pathlib
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import gin
 
@@ -157,12 +158,20 @@ def _hint(text: str) -> str:
       r"Configurable '(.*)' doesn't have a parameter named '(.*)'", text
   )
   if parameter:
-    configurable = gin.get_configurable(parameter[1])
-    arguments = list(inspect.signature(configurable).parameters)
+    arguments = _parameters(gin.get_configurable(parameter[1]))
     return _did_you_mean(parameter[2], arguments)
   if 'Required bindings' in text:
     return '; include a base configuration, or bind it'
   return ''
+
+
+def _parameters(configurable: Any) -> list[str]:
+  """What may be bound; gin's wrapper of a class would take anything."""
+  called = configurable
+  if inspect.isclass(configurable):
+    called = getattr(configurable, '__init__')  # noqa: B009
+  names = list(inspect.signature(inspect.unwrap(called)).parameters)
+  return [name for name in names if name != 'self']
 
 
 def _did_you_mean(name: str, names: Sequence[str]) -> str:

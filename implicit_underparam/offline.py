@@ -24,6 +24,7 @@ class OfflineState(NamedTuple):
   Attributes:
     train: parameters, target, optimiser.
     rng: a key; never changes, steps are folded in.
+    data: [] uint32, what tells the data from another; never changes.
     steps: [] int32, gradient steps dispatched.
     iterations: [] int32, iterations that were finite.
     finite: [] bool, False once a loss or a parameter was NaN or infinite;
@@ -32,6 +33,7 @@ class OfflineState(NamedTuple):
 
   train: types.TrainState
   rng: types.Array
+  data: types.Array
   steps: types.Array
   iterations: types.Array
   finite: types.Array
@@ -89,12 +91,15 @@ class OfflineLoop:
     """The experiment for several seeds."""
     return OfflineProgram(self, seeds, seed_axis)
 
-  def init(self, rng: types.Array, example: types.Array) -> OfflineState:
-    """Fresh parameters, from a key and a batch of states."""
+  def init(
+      self, rng: types.Array, example: types.Array, data: int
+  ) -> OfflineState:
+    """Fresh parameters, from a key, a batch of states and `state.data`."""
     params_rng, rng = jax.random.split(rng)
     train = self.learner.init(params_rng, example)
     zero = jnp.int32(0)
-    return OfflineState(train, rng, zero, zero, jnp.bool_(True))
+    identity = jnp.uint32(data)
+    return OfflineState(train, rng, identity, zero, zero, jnp.bool_(True))
 
   def update(
       self,

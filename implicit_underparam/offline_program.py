@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from implicit_underparam import errors, program, types
+from implicit_underparam import errors, offline_checks, program, types
 from implicit_underparam import seeds as seeds_lib
 from implicit_underparam.data import offline as offline_data
 
@@ -56,7 +56,11 @@ class OfflineProgram:
         loop.agent.gamma,
         loop.agent.needs_returns,
     )
-    self._check_actions()
+    self._identity = offline_checks.identity(self._store.meta, columns)
+    offline_checks.check_actions(
+        self._store, self._network_actions(), self.environment
+    )
+    offline_checks.check_observations(self._store, self.environment)
     self._columns = self._axis.replicate(columns)
     self._frames = self._place_frames()
     self._steps = self._steps_per_dispatch()
@@ -68,7 +72,17 @@ class OfflineProgram:
     return self.place(self._init(jnp.asarray(self.seeds, jnp.uint32)))
 
   def place(self, state: Any) -> Any:
-    """A restored state, where `iterate` wants it."""
+    """A restored state, where `iterate` wants it.
+
+    Raises:
+      UserError: it was trained on other data, or to evaluate another policy.
+    """
+    if int(state.data[0]) != self._identity:
+      raise errors.UserError(
+          f'OfflineData.path = {self.loop.data.path!r} holds other data than '
+          'when the run began (or its policy is another): put it back, or name '
+          'another --base_dir'
+      )
     return self._axis.place(state)
 
   def iterate(self, state: Any) -> tuple[Any, types.IterationOutput]:
@@ -120,7 +134,15 @@ class OfflineProgram:
   def _init_seed(self, seed: types.Array) -> Any:
     shape = (1, *self._store.frames.shape[1:], self._stack_size)
     example = jnp.zeros(shape, self._store.frames.dtype)
-    return self.loop.init(jax.random.key(seed), example)
+    return self.loop.init(jax.random.key(seed), example, self._identity)
+
+  def _network_actions(self) -> int:
+    state = jax.eval_shape(self._init_seed, jnp.uint32(0))
+    example = jax.ShapeDtypeStruct(
+        (1, *self._store.frames.shape[1:], self._stack_size), jnp.uint8
+    )
+    output = jax.eval_shape(self.loop.agent.apply, state.train.params, example)
+    return int(output.q_values.shape[-1])
 
   def _compile(self) -> None:
     loop, vectorize = self.loop, self._axis.vectorize
@@ -149,11 +171,28 @@ class OfflineProgram:
 
   def _place_frames(self) -> Any:
     """All frames on the devices, or None; prints which, and why."""
-    placement, line = self.loop.data.place(self._store, self._axis.devices[0])
+    data, devices = self.loop.data, self._axis.devices
+    placement, line = data.place(self._store, devices[0])
+    if len(jax.local_devices()) > 1:
+      line += (
+          f'; {len(self.seeds)} seeds on {len(devices)} of '
+          f'{len(jax.local_devices())} devices'
+      )
     print(line, flush=True)
     if placement == 'host':
       return None
-    return self._axis.replicate(self._store.frames)
+    try:
+      return jax.block_until_ready(self._axis.replicate(self._store.frames))
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      if data.placement == 'device':
+        raise errors.UserError(
+            f"OfflineData.placement is 'device', and the device ran out of "
+            f'memory ({line}): use \'auto\' or \'host\''
+        ) from error
+    print('frames: out of memory on the device; streamed from disk', flush=True)
+    return None
 
   def _steps_per_dispatch(self) -> int:
     steps = min(self.loop.steps_per_dispatch, self.loop.gradient_steps)
@@ -258,28 +297,6 @@ class OfflineProgram:
     return jax.ShapeDtypeStruct(
         (*rows, self._num_frames, *frames.shape[1:]), frames.dtype
     )
-
-  def _check_actions(self) -> None:
-    """The network, the data and the game have the same actions."""
-    state = jax.eval_shape(self._init_seed, jnp.uint32(0))
-    example = jax.ShapeDtypeStruct(
-        (1, *self._store.frames.shape[1:], self._stack_size), jnp.uint8
-    )
-    output = jax.eval_shape(self.loop.agent.apply, state.train.params, example)
-    wanted = int(self._store.meta['num_actions'])
-    found = output.q_values.shape[-1]
-    if found != wanted:
-      raise errors.UserError(
-          f'the network has {found} actions, {self.loop.data.path} (of '
-          f'{self._store.meta.get("game")}) has {wanted}: bind num_actions = '
-          f'{wanted}'
-      )
-    if self.environment and self.environment.num_actions != wanted:
-      raise errors.UserError(
-          f'{self.environment.game} has {self.environment.num_actions} '
-          f'actions, {self.loop.data.path} has {wanted}: evaluate on the game '
-          'that the data is of'
-      )
 
 
 def _averaged(results: Sequence[tuple[int, Any]]) -> dict[str, np.ndarray]:

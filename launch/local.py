@@ -43,7 +43,6 @@ def execute(
   Returns:
     The runs that failed.
   """
-  (base_dir / 'logs').mkdir(parents=True, exist_ok=True)
   waiting = [run for run in runs if not is_finished(base_dir, run)]
   waiting.sort(key=lambda run: run.cost)
   cores = _cores(num_processes)
@@ -92,7 +91,9 @@ def _start(
       'OMP_NUM_THREADS': '1',
       **os.environ,
   }
-  with open(base_dir / 'logs' / f'{run.name}.txt', 'a') as log:
+  path = base_dir / 'logs' / f'{run.name}.txt'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with open(path, 'a') as log:
     return subprocess.Popen(
         run.command(base_dir),
         stdout=log,

@@ -35,7 +35,10 @@ ALLOWED = {
     'program': {'types', 'seeds'},
     'loops': {'types', 'learner', 'agents', 'data', 'envs', 'program'},
     'atari_evaluation': {'envs'},
-    'offline_program': {'types', 'program', 'seeds', 'data', 'offline'},
+    'offline_checks': {'data'},
+    'offline_program': {
+        'types', 'program', 'seeds', 'data', 'offline', 'offline_checks',
+    },
     'offline': {
         'types', 'learner', 'losses', 'agents', 'data', 'atari_evaluation',
         'offline_program',

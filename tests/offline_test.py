@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+from unittest import mock
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,7 @@ from implicit_underparam import (
     networks,
     offline,
     penalties,
+    seeds,
     types,
 )
 from implicit_underparam.agents import dqn, fqe, fqi, monte_carlo, quantile
@@ -63,6 +65,7 @@ def agents() -> dict:
 class FakeEnvironment:
   game: str = 'Pong'
   num_actions: int = 6
+  observation_shape: tuple[int, ...] = (*SHAPE, 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +163,7 @@ class OfflineTest(parameterized.TestCase):
         self.store, loop.agent.update_horizon, 0.99, loop.agent.needs_returns
     ))
     state = loop.init(
-        jax.random.key(5), jnp.zeros((1, *SHAPE, 4), jnp.uint8)
+        jax.random.key(5), jnp.zeros((1, *SHAPE, 4), jnp.uint8), 0
     )
     rows = loop.rows(state, columns, jnp.int32(0), 7)
     train, losses = state.train, []
@@ -329,6 +332,35 @@ class OfflineTest(parameterized.TestCase):
     evaluation = FakeEvaluation(FakeEnvironment('Seaquest', 18))
     with self.assertRaisesRegex(errors.UserError, 'Seaquest has 18 actions'):
       self.loop(evaluation=evaluation).compile((0,), 'auto')
+
+  def test_an_evaluation_with_another_stack_is_refused(self):
+    environment = FakeEnvironment(observation_shape=(*SHAPE, 3))
+    with self.assertRaisesRegex(errors.UserError, 'stack_size = 4'):
+      self.loop(evaluation=FakeEvaluation(environment)).compile((0,), 'auto')
+
+  def test_a_state_of_other_data_is_refused(self):
+    _, state, _ = self.run_loop(iterations=1)
+    other = self.path.parent / 'other'
+    prepared_sets.make(other, frame_shape=SHAPE, seed=1)
+    program = dataclasses.replace(
+        self.loop(), data=offline_data.OfflineData(str(other), batch_size=8)
+    ).compile((0, 1), 'auto')
+    with self.assertRaisesRegex(errors.UserError, 'other data than when'):
+      program.place(state)
+
+  def test_a_device_that_runs_out_of_memory_is_streamed_to(self):
+    def full(axis, tree):
+      if isinstance(tree, np.memmap):
+        raise jax.errors.JaxRuntimeError('RESOURCE_EXHAUSTED: out of memory')
+      return tree
+
+    with mock.patch.object(seeds.SeedAxis, 'replicate', full):
+      program = self.loop().compile((0, 1), 'auto')
+      with self.assertRaisesRegex(errors.UserError, 'ran out of memory'):
+        self.loop(data={'placement': 'device'}).compile((0, 1), 'auto')
+    _, streamed = program.iterate(program.init())
+    expected = self.run_loop(iterations=1)[2][0]
+    self.assert_same(jax.device_get(streamed.parameters), expected.parameters)
 
 
 _ON_EIGHT = '''

@@ -36,6 +36,7 @@ _STREAM = 0x636F6C6C  # Tells these random numbers from others of the seed.
 # Compressed, of a frame: 50 to 135 were measured with random play, and richer
 # screens take more.
 _STEP_BYTES = 500
+_MOST_ROWS = 1_000_000  # As in the public logs.
 
 
 class Collected(NamedTuple):
@@ -128,7 +129,7 @@ def collect(
     out: str | os.PathLike[str],
     num_steps: int,
     policy: EpsilonGreedy,
-    capacity: int = 1_000_000,
+    capacity: int | None = None,
     seed: int = 0,
     show_progress: bool = False,
 ) -> Collected:
@@ -142,6 +143,7 @@ def collect(
     num_steps: at least 1; the last episode stays unfinished.
     policy: chooses the actions.
     capacity: rows of a checkpoint; all of them are kept in memory, 7 kB each.
+      None takes `num_steps`, and a million at most.
     seed: of the emulator and of the policy, 0 or more.
     show_progress: whether to draw a bar.
 
@@ -151,6 +153,8 @@ def collect(
   """
   if num_steps < 1 or seed < 0:
     raise UserError(f'--steps={num_steps} --seed={seed}: give at least 1 and 0')
+  if capacity is None:
+    capacity = min(num_steps, _MOST_ROWS)
   _check_room(pathlib.Path(out), num_steps, capacity)
   log = replay_logs_writer.ReplayLogWriter(
       pathlib.Path(out) / 'replay_logs', capacity
@@ -222,7 +226,10 @@ def define_flags() -> None:
   flags.DEFINE_string('out', None, 'Folder in which replay_logs is made.')
   flags.DEFINE_integer('steps', None, 'Agent steps to play.')
   flags.DEFINE_integer(
-      'capacity', 1_000_000, 'Rows of a checkpoint; 7 kB of memory each.'
+      'capacity',
+      None,
+      'Rows of a checkpoint, 7 kB of memory each; as many as --steps, and a '
+      'million at most, if None.',
   )
   flags.DEFINE_enum('policy', None, ['random'], 'What plays, if no network.')
   flags.DEFINE_string('base_dir', None, 'The run whose network plays.')

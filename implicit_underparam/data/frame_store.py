@@ -153,8 +153,9 @@ def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
     meta = json.loads(path.read_text(encoding='utf-8'))
   except FileNotFoundError as error:
     raise UserError(
-        f'{folder} is no complete prepared set (no meta.json): run the same '
-        'prepare command again, it goes on where it stopped'
+        f'{folder} is no complete prepared set (no meta.json): make one with '
+        'python -m implicit_underparam.data.prepare, or give the command that '
+        'began it again, it goes on where it stopped'
     ) from error
   except (OSError, ValueError) as error:
     raise _damaged(path, f'cannot be read ({error})') from error

@@ -83,7 +83,7 @@ class OfflineData:
       cut and rewards of at most 1, is no more than this.
   """
 
-  path: str
+  path: str | None = None
   game: str | None = None
   fraction: float | None = None
   batch_size: int = 32
@@ -92,6 +92,11 @@ class OfflineData:
   return_tail: float = 0.01
 
   def __post_init__(self) -> None:
+    if not self.path:
+      raise UserError(
+          'OfflineData.path is missing: name a prepared set, with '
+          '--gin_bindings="OfflineData.path = \'DIR\'"'
+      )
     if not isinstance(self.batch_size, int) or self.batch_size < 1:
       raise UserError(
           f'OfflineData.batch_size is {self.batch_size!r}: give a whole '
@@ -114,8 +119,14 @@ class OfflineData:
     Raises:
       UserError: it is not there, damaged, or of another game.
     """
+    assert self.path is not None
     store = frame_store.FrameStore.open(self.path)
     found = store.meta.get('game')
+    if self.game is not None and found is None:
+      raise UserError(
+          f'OfflineData.path = {self.path!r} does not say which game it is of, '
+          f'and the run is of {self.game}: prepare it with --game'
+      )
     if self.game is not None and found != self.game:
       raise UserError(
           f'OfflineData.path = {self.path!r} holds {found}, and the run is of '
@@ -153,12 +164,25 @@ class OfflineData:
       monte_carlo, known = returns.monte_carlo_returns(
           store, gamma, self.return_tail
       )
+      before = len(starts)
       starts = starts[known[starts]]
+      # Few are left where the data has short pieces: those near an end.
+      print(
+          f'Monte-Carlo returns: known for {len(starts)} of {before} '
+          f'transitions (cut-off at most {self.return_tail:g})',
+          flush=True,
+      )
     if len(starts) < self.batch_size:
+      returns_too = ' with a known return' if needs_returns else ''
+      advice = (
+          'prepare whole episodes (--mode=trajectories), or raise '
+          'OfflineData.return_tail'
+          if needs_returns
+          else 'prepare a larger fraction, or lower OfflineData.batch_size'
+      )
       raise UserError(
-          f'OfflineData.path = {self.path!r} has {len(starts)} transitions, '
-          f'fewer than a batch of {self.batch_size}: prepare a larger '
-          'fraction, or lower OfflineData.batch_size'
+          f'OfflineData.path = {self.path!r} has {len(starts)} transitions'
+          f'{returns_too}, fewer than a batch of {self.batch_size}: {advice}'
       )
     return Columns(
         starts.astype(np.int32),
@@ -182,6 +206,8 @@ class OfflineData:
     size = f'frames: {store.frames.nbytes / _GIGABYTE:.2f} GB'
     fits = needed <= free
     memory = f'{free / _GIGABYTE:.1f} GB free, {needed / _GIGABYTE:.1f} needed'
+    if device.platform == 'gpu' and not fits:
+      memory += '; JAX takes XLA_PYTHON_CLIENT_MEM_FRACTION = 0.75 of the card'
     if self.placement == 'device' and not fits:
       raise UserError(
           f"OfflineData.placement is 'device', and there is too little memory "

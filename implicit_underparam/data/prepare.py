@@ -130,7 +130,10 @@ def define_flags() -> None:
       'max_horizon', defaults.max_horizon, 'Largest n to prepare for.'
   )
   flags.DEFINE_bool(
-      'verify_all', False, 'Decompress all files and check their CRC-32.'
+      'verify_all',
+      defaults.verify_all,
+      'Decompress all files and check their CRC-32. --noverify_all reads no '
+      'further than it takes: a prefix of 5% in a tenth of the time.',
   )
   flags.DEFINE_bool(
       'skip_damaged', False, 'Leave out checkpoints with damaged files.'

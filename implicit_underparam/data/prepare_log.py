@@ -75,6 +75,7 @@ def prepare_log(source: str, out: pathlib.Path, options: Options) -> int:
         'source': str(found.folder),
         **{'seed': None, **options.choice()},
         **_taken(log, plan, done),
+        'verified': options.verify_all,
         'notes': _notes(log, found.suffixes, game, run),
     })
   return read

@@ -22,7 +22,8 @@ class Options:
     block_size: rows of a block.
     update_horizon: n of the transitions that are drawn.
     max_horizon: the largest n that the set is prepared for.
-    verify_all: decompress every file to its end and check its CRC-32.
+    verify_all: decompress every file to its end and check its CRC-32; else
+      no further than the rows that are taken, and damage there may pass.
     skip_damaged: leave out checkpoints with damaged files.
   """
 
@@ -34,7 +35,7 @@ class Options:
   block_size: int = 1000
   update_horizon: int = 1
   max_horizon: int = 20
-  verify_all: bool = False
+  verify_all: bool = True
   skip_damaged: bool = False
 
   def check(self) -> None:

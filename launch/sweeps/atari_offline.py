@@ -1,8 +1,9 @@
 """Offline Atari: 16 games, 5% and 20% of the data, with and without penalty.
 
 The prepared sets are looked for in ./data, as data/Pong_5 and data/Pong_20;
-docs/data.md says how they are made. The first five games are those of
-Figure 2; `--only='^(Asterix|Qbert|Pong|Seaquest|Breakout)_'` runs these.
+docs/data.md says how they are made. Runs lie in a folder for each game and
+percentage, as Pong_5/dqn_offline_penalty, which is what `--runs` of the figures
+takes. The first five games are those of Figure 2.
 """
 
 from launch.run import Run
@@ -30,7 +31,7 @@ def _run(game: str, agent: str, percent: int, penalty: bool) -> Run:
   ]
   if penalty:
     files.append('gin_configs/atari/penalty.gin')
-  name = f'{game}_{agent}_{percent}' + '_penalty' * penalty
+  name = f'{game}_{percent}/{agent}' + '_penalty' * penalty
   bindings = (
       f"game = '{game}'",
       f"OfflineData.path = 'data/{game}_{percent}'",
