@@ -127,14 +127,20 @@ class PrepareTest(parameterized.TestCase):
     self.assertGreaterEqual(len(truth.actions) % small_logs.CAPACITY, 20)
     out = self.folder / 'out'
     report = prepare.prepare(
-        self.source, out, prepare.Options(fraction=0.1)
+        self.source, out, prepare.Options(fraction=0.1, verify_all=False)
     )
     self.assertEqual(report.read, 6 * 20 * len(truth.dumps))
-    # Behind the prefix nothing is looked at, unless asked.
+    self.assertFalse(report.meta['verified'])
+    # Behind the prefix nothing is looked at then.
     small_logs.corrupt(self.source / '$store$_observation_ckpt.1.gz')
-    self._prepare(fraction=0.1)
+    self._prepare(fraction=0.1, verify_all=False)
+
+  def test_damage_is_found_behind_the_prefix_too(self):
+    small_logs.write_log(self.source)
+    self.assertTrue(self._prepare(fraction=0.1).meta['verified'])
+    small_logs.corrupt(self.source / '$store$_observation_ckpt.1.gz')
     with self.assertRaisesRegex(UserError, r'observation_ckpt\.1\.gz is corr'):
-      self._prepare(fraction=0.1, verify_all=True)
+      self._prepare(fraction=0.1)
 
   @parameterized.parameters((0.2, 10, 0), (0.5, 30, 1), (0.01, 7, 2))
   def test_blocks(self, fraction, size, seed):

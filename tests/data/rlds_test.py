@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import importlib.util
 import json
 import os
 import pathlib
@@ -150,12 +149,6 @@ def datasets() -> dict[str, pathlib.Path]:
 
 
 class RldsTestCase(parameterized.TestCase):
-
-  def setUp(self):
-    super().setUp()
-    for package in ('tensorflow', 'tensorflow_datasets', 'rlds'):
-      if not importlib.util.find_spec(package):
-        self.skipTest(f'{package} is not installed')
 
   def folder(self) -> pathlib.Path:
     return pathlib.Path(self.create_tempdir().full_path)
