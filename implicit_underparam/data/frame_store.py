@@ -154,8 +154,8 @@ def _read_meta(folder: pathlib.Path) -> dict[str, Any]:
   except FileNotFoundError as error:
     raise UserError(
         f'{folder} is no complete prepared set (no meta.json): make one with '
-        'python -m implicit_underparam.data.prepare, or give the command that '
-        'began it again, it goes on where it stopped'
+        'python -m implicit_underparam.data.prepare; if that was stopped, the '
+        'same prepare command goes on with it'
     ) from error
   except (OSError, ValueError) as error:
     raise _damaged(path, f'cannot be read ({error})') from error
