@@ -41,6 +41,7 @@ class Batch(NamedTuple):
       the data holds them (fitted Q-iteration, Monte-Carlo returns).
     weight: [B] importance weights; None means ones.
     next_action: [B] int32, what the evaluated policy does at `next_state`.
+    indices: [B], where the transitions lie in the replay, for priorities.
   """
 
   state: Array
@@ -52,6 +53,7 @@ class Batch(NamedTuple):
   target: Any = None
   weight: Any = None
   next_action: Any = None
+  indices: Any = None
 
 
 class LossOutput(NamedTuple):

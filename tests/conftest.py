@@ -3,7 +3,10 @@
 import os
 import pathlib
 import sys
+from collections.abc import Iterator
 
+import gin
+import pytest
 from absl import flags
 from absl.testing import absltest
 
@@ -24,3 +27,11 @@ if not flags.FLAGS.is_parsed():
 
 # What tests share stands beside them.
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+
+
+@pytest.fixture(autouse=True, scope='module')
+def no_bindings_of_another_module() -> Iterator[None]:
+  """A configuration that a test parsed does not reach other files' tests."""
+  gin.clear_config()
+  yield
+  gin.clear_config()
