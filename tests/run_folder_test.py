@@ -30,9 +30,9 @@ _HOLD_AND_FORK = """
 import os, sys, time
 from implicit_underparam import run_folder
 with run_folder.RunFolder(sys.argv[1]):
-  child = os.fork()
-  if child:
-    print(child, flush=True)
+  if not os.fork():
+    # The worker speaks, so that what a fork does there is done.
+    print(os.getpid(), flush=True)
   time.sleep(600)
 """
 
