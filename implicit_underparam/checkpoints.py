@@ -125,7 +125,7 @@ class Checkpointer:
     Args:
       iteration: later than that of every checkpoint there is.
       tree: arrays of JAX and NumPy, typed PRNG keys and Python's int, float,
-        bool and str, in any pytree.
+        bool, str and bytes of any length, in any pytree.
 
     Raises:
       UserError: the checkpoint could not be written; the earlier ones are as
@@ -143,7 +143,8 @@ class Checkpointer:
     """Reads a checkpoint back into the structure of a tree, bit for bit.
 
     Args:
-      template: a tree of the structure, shapes and types that was saved.
+      template: a tree of the structure, shapes and types that was saved;
+        bytes may be of another length.
       iteration: which checkpoint; the last if None.
 
     Returns:

@@ -87,7 +87,9 @@ def run_features(
   configured = policies.configured_run(base_dir)
   program = configured.loop.compile(configured.seeds, configured.seed_axis)
   checkpointer = checkpoints.Checkpointer(base_dir / 'checkpoints')
-  restored = checkpointer.restore(program.init(), iteration=checkpoint)
+  restored = checkpointer.restore(
+      program.snapshot(program.init()), iteration=checkpoint
+  )
   if restored is None:
     raise errors.UserError(
         f'--base_dir={base_dir}: there is no checkpoint yet; let the run go on'

@@ -12,6 +12,13 @@ import optax
 from implicit_underparam import errors, types
 
 SampleFn = Callable[[types.Array, types.Array], types.Batch]
+"""(steps taken in this call, a key) -> a batch."""
+
+SampleFromFn = Callable[[Any, types.Array, types.Array], types.Batch]
+"""(replay, steps taken in this call, a key) -> a batch."""
+
+FeedbackFn = Callable[[Any, types.Batch, types.Array], Any]
+"""(replay, a batch, its losses [B]) -> the replay that is sampled next."""
 
 
 @gin.register
@@ -132,8 +139,109 @@ class Learner:
       The state after and named scalars: loss (without the penalty), penalty
       (without its coefficient; only where there is one), the agent's own.
     """
+    train, metrics, _ = self._step(train, batch, rng, hyperparameters, count)
+    return train, metrics
+
+  def fit(
+      self,
+      train: types.TrainState,
+      sample: SampleFn,
+      rng: types.Array,
+      hyperparameters: types.Hyperparameters,
+      first: types.Array | int = 0,
+  ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
+    """`fit_with_feedback` on data that the losses do not change.
+
+    Args:
+      train: the state before.
+      sample: (steps taken in this call, a key) -> a batch.
+      rng: as there.
+      hyperparameters: as there.
+      first: as there.
+
+    Returns:
+      The state after and the steps' scalars, averaged.
+    """
+    train, _, means = self.fit_with_feedback(
+        train,
+        (),
+        lambda _, i, key: sample(i, key),
+        lambda replay, batch, losses: replay,
+        rng,
+        hyperparameters,
+        first,
+    )
+    return train, means
+
+  def fit_with_feedback(
+      self,
+      train: types.TrainState,
+      replay: Any,
+      sample: SampleFromFn,
+      feedback: FeedbackFn,
+      rng: types.Array,
+      hyperparameters: types.Hyperparameters,
+      first: types.Array | int = 0,
+  ) -> tuple[types.TrainState, Any, Mapping[str, types.Array]]:
+    """`hyperparameters.gradient_steps` steps on freshly sampled batches.
+
+    Args:
+      train: the state before.
+      replay: what the losses change, such as priorities; a pytree.
+      sample: (replay, steps taken in this call, a key) -> a batch.
+      feedback: (replay, batch, losses [B]) -> the replay after a step.
+      rng: a key; step i folds in 2i for the batch, 2i + 1 for the loss.
+      hyperparameters: as in `step`; `gradient_steps` may be a Python integer,
+        which compiles a program for that number.
+      first: i of the first step. Calls that share a key and go on from each
+        other take the steps of one long call; targets are due at multiples
+        of the period in i + 1.
+
+    Returns:
+      The state and the replay after, and the steps' scalars, averaged.
+    """
+
+    def one(
+        i: types.Array, train: types.TrainState, replay: Any
+    ) -> tuple[types.TrainState, Any, Mapping[str, types.Array]]:
+      # Two folds and no split: the key that a loss does not use costs nothing.
+      step = first + i
+      batch = sample(replay, i, sample_key(rng, step))
+      loss_rng = jax.random.fold_in(rng, 2 * step + 1)
+      # The same for all seeds: a target update under a predicate that has no
+      # seed axis stays a branch, where it would copy all parameters else.
+      train, metrics, losses = self._step(
+          train, batch, loss_rng, hyperparameters, step + 1
+      )
+      return train, feedback(replay, batch, losses), metrics
+
+    def body(i: types.Array, carry: tuple) -> tuple:
+      train, replay, totals = carry
+      train, replay, metrics = one(i, train, replay)
+      return train, replay, jax.tree.map(jnp.add, totals, metrics)
+
+    shapes = jax.eval_shape(one, jnp.int32(0), train, replay)[2]
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    num_steps = hyperparameters.gradient_steps
+    train, replay, totals = jax.lax.fori_loop(
+        0, num_steps, body, (train, replay, zeros)
+    )
+    means = jax.tree.map(lambda x: x / num_steps, totals)
+    if self.target_update_period is None:
+      train = self.update_target(train, hyperparameters.target_update_rate)
+    return train, replay, means
+
+  def _step(
+      self,
+      train: types.TrainState,
+      batch: types.Batch,
+      rng: types.Array,
+      hyperparameters: types.Hyperparameters,
+      count: types.Array | None,
+  ) -> tuple[types.TrainState, Mapping[str, types.Array], types.Array]:
+    """`step`, and the losses [B] without their weights."""
     gradient = jax.grad(self._objective, has_aux=True)
-    grads, metrics = gradient(
+    grads, (metrics, losses) = gradient(
         train.params, train.target_params, batch, rng, hyperparameters
     )
     updates, opt_state = self.optimizer.update(
@@ -146,55 +254,8 @@ class Learner:
         gradient_steps=train.gradient_steps + 1,
     )
     count = train.gradient_steps if count is None else count
-    return self._periodic_target(train, hyperparameters, count), metrics
-
-  def fit(
-      self,
-      train: types.TrainState,
-      sample: SampleFn,
-      rng: types.Array,
-      hyperparameters: types.Hyperparameters,
-      first: types.Array | int = 0,
-  ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
-    """`hyperparameters.gradient_steps` steps on freshly sampled batches.
-
-    Args:
-      train: the state before.
-      sample: (steps taken in this call, a key) -> a batch.
-      rng: a key; step i folds in 2i for the batch, 2i + 1 for the loss.
-      hyperparameters: as in `step`.
-      first: i of the first step. Calls that share a key and go on from each
-        other take the steps of one long call; targets are due at multiples
-        of the period in i + 1.
-
-    Returns:
-      The state after and the steps' scalars, averaged.
-    """
-
-    def one(
-        i: types.Array, train: types.TrainState
-    ) -> tuple[types.TrainState, Mapping[str, types.Array]]:
-      # Two folds and no split: the key that a loss does not use costs nothing.
-      step = first + i
-      batch = sample(i, sample_key(rng, step))
-      loss_rng = jax.random.fold_in(rng, 2 * step + 1)
-      # The same for all seeds: a target update under a predicate that has no
-      # seed axis stays a branch, where it would copy all parameters else.
-      return self.step(train, batch, loss_rng, hyperparameters, step + 1)
-
-    def body(i: types.Array, carry: tuple) -> tuple:
-      train, totals = carry
-      train, metrics = one(i, train)
-      return train, jax.tree.map(jnp.add, totals, metrics)
-
-    shapes = jax.eval_shape(one, jnp.int32(0), train)[1]
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    num_steps = hyperparameters.gradient_steps
-    train, totals = jax.lax.fori_loop(0, num_steps, body, (train, zeros))
-    means = jax.tree.map(lambda x: x / num_steps, totals)
-    if self.target_update_period is None:
-      train = self._update_target(train, hyperparameters.target_update_rate)
-    return train, means
+    train = self._periodic_target(train, hyperparameters, count)
+    return train, metrics, losses
 
   def _objective(
       self,
@@ -203,7 +264,7 @@ class Learner:
       batch: types.Batch,
       rng: types.Array,
       hyperparameters: types.Hyperparameters,
-  ) -> tuple[types.Array, dict[str, types.Array]]:
+  ) -> tuple[types.Array, tuple[dict[str, types.Array], types.Array]]:
     output = self.agent.loss(params, target_params, batch, rng)
     losses = output.losses
     if batch.weight is not None:
@@ -211,10 +272,11 @@ class Learner:
     loss = jnp.mean(losses)
     metrics = {'loss': loss, **output.metrics}
     if self.penalty is None:
-      return loss, metrics
+      return loss, (metrics, output.losses)
     penalty = self.penalty(output.features)
     metrics['penalty'] = penalty
-    return loss + hyperparameters.penalty_coefficient * penalty, metrics
+    loss = loss + hyperparameters.penalty_coefficient * penalty
+    return loss, (metrics, output.losses)
 
   def _periodic_target(
       self,
@@ -224,7 +286,7 @@ class Learner:
   ) -> types.TrainState:
     if self.target_update_period is None:
       return train
-    updated = self._update_target(train, hyperparameters.target_update_rate)
+    updated = self.update_target(train, hyperparameters.target_update_rate)
     return train._replace(
         target_params=optax.periodic_update(
             updated.target_params,
@@ -234,9 +296,10 @@ class Learner:
         )
     )
 
-  def _update_target(
-      self, train: types.TrainState, rate: types.Array
+  def update_target(
+      self, train: types.TrainState, rate: types.Array | float
   ) -> types.TrainState:
+    """Target parameters moved towards the parameters by a rate; 1 copies."""
     if self.target_update_rate == 1:
       return train._replace(target_params=train.params)
     return train._replace(

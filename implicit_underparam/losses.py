@@ -129,6 +129,47 @@ def quantile_huber_error(
   return jnp.sum(jnp.mean(weight * huber, axis=1))
 
 
+def categorical_projection(
+    target_support: types.Array,
+    probabilities: types.Array,
+    support: types.Array,
+) -> types.Array:
+  """A distribution moved to a fixed support (Bellemare et al., 2017, Eq. 7).
+
+  Each target is clipped to the support and shares its probability between the
+  two atoms around it: atom i gets sum_j [1 - |y_j - z_i| / dz]_0 p_j.
+
+  Args:
+    target_support: [M], y, where the probability lies.
+    probabilities: [M], p, their sum 1.
+    support: [N], z, increasing and evenly spaced, at least 2 atoms.
+
+  Returns:
+    [N] probabilities.
+  """
+  lowest, highest = support[0], support[-1]
+  spacing = (highest - lowest) / (support.shape[0] - 1)
+  clipped = jnp.clip(target_support, lowest, highest)
+  distance = jnp.abs(clipped[None, :] - support[:, None]) / spacing
+  # No matrix product: accelerators round the factors of one.
+  return jnp.sum(jax.nn.relu(1.0 - distance) * probabilities[None, :], axis=1)
+
+
+def categorical_cross_entropy(
+    logits: types.Array, target_probabilities: types.Array
+) -> types.Array:
+  """-sum_i p_i log softmax(logits)_i (Bellemare et al., 2017, Algorithm 1).
+
+  Args:
+    logits: [N], of the action taken.
+    target_probabilities: [N], p, projected to the same atoms.
+
+  Returns:
+    A scalar, at least the entropy of p.
+  """
+  return optax.softmax_cross_entropy(logits, target_probabilities)
+
+
 def conservative_gap(
     q_values: types.Array, action: types.Array
 ) -> types.Array:

@@ -43,26 +43,38 @@ class MLPNetwork(nn.Module):
   Attributes:
     num_actions: A.
     hidden_units: width of each hidden layer; the last is d.
+    flatten: states [B, ...] of any shape are made vectors [B, k].
   """
 
   num_actions: int
   hidden_units: tuple[int, ...] = (64, 64)
+  flatten: bool = False
 
   @nn.compact
   def __call__(self, state: types.Array) -> types.NetworkOutput:
     """Q-values [..., A] and features [..., d] of states [..., k]."""
-    if not isinstance(self.hidden_units, Sequence) or not all(
-        isinstance(x, int) and x > 0 for x in self.hidden_units
-    ):
-      raise errors.UserError(
-          f'MLPNetwork.hidden_units is {self.hidden_units!r}: give the width '
-          'of each hidden layer, such as (64, 64)'
-      )
-    features = state
+    check_hidden_units('MLPNetwork', self.hidden_units)
+    features = vectors(state) if self.flatten else state
     for units in self.hidden_units:
       features = nn.relu(_dense(units, features.shape[-1])(features))
     q_values = _dense(self.num_actions, features.shape[-1])(features)
     return types.NetworkOutput(q_values, features)
+
+
+def check_hidden_units(name: str, hidden_units: Sequence[int]) -> None:
+  """Raises UserError where the widths of a network's layers are none."""
+  if not isinstance(hidden_units, Sequence) or not all(
+      isinstance(x, int) and x > 0 for x in hidden_units
+  ):
+    raise errors.UserError(
+        f'{name}.hidden_units is {hidden_units!r}: give the width of each '
+        'hidden layer, such as (64, 64)'
+    )
+
+
+def vectors(state: types.Array) -> types.Array:
+  """States [B, ...] as vectors [B, k]."""
+  return state.reshape((state.shape[0], -1))
 
 
 def _dense(units: int, fan_in: int) -> nn.Dense:
@@ -98,10 +110,22 @@ class Conv(nn.Module):
     return convolutions.convolve(x, kernel, self.stride, self.padding) + bias
 
 
-def _nature_features(
-    state: types.Array, padding: str, num_units: int, init: Initializer
+def nature_convolutions(
+    state: types.Array, padding: str, init: Initializer
 ) -> types.Array:
-  """The layers of Mnih et al. (2015) up to the penultimate one: [B, d]."""
+  """The convolutions of Mnih et al. (2015), within a compact method.
+
+  Args:
+    state: [B, H, W, C] frames, 0 .. 255.
+    padding: 'SAME' or 'VALID'.
+    init: of the kernels.
+
+  Returns:
+    [B, k], what the first dense layer reads.
+
+  Raises:
+    UserError: for another padding, and for frames that are too small.
+  """
   if padding not in ('SAME', 'VALID'):
     raise errors.UserError(
         f"the network's padding is {padding!r}: use 'SAME' (Dopamine's) or "
@@ -119,7 +143,14 @@ def _nature_features(
         f'frames of {state.shape[1]} x {state.shape[2]} are too small for the '
         "network's padding 'VALID': use 'SAME'"
     )
-  x = x.reshape((x.shape[0], -1))
+  return vectors(x)
+
+
+def _nature_features(
+    state: types.Array, padding: str, num_units: int, init: Initializer
+) -> types.Array:
+  """The layers of Mnih et al. (2015) up to the penultimate one: [B, d]."""
+  x = nature_convolutions(state, padding, init)
   return nn.relu(nn.Dense(num_units, kernel_init=init, name='Dense_0')(x))
 
 

@@ -7,15 +7,12 @@ from typing import NamedTuple
 import gin
 import jax
 import jax.numpy as jnp
-import optax
 
-from implicit_underparam import atari_evaluation, errors, losses, types
+from implicit_underparam import episode_evaluation, errors, probing, types
 from implicit_underparam import learner as learner_lib
 from implicit_underparam.agents import cql, value
 from implicit_underparam.data import offline as offline_data
 from implicit_underparam.offline_program import OfflineProgram
-
-_PROBE_BATCH = 256
 
 
 class OfflineState(NamedTuple):
@@ -56,7 +53,7 @@ class OfflineLoop:
 
   learner: learner_lib.Learner
   data: offline_data.OfflineData
-  evaluation: atari_evaluation.AtariEvaluation | None = None
+  evaluation: episode_evaluation.EpisodeEvaluation | None = None
   gradient_steps: int = 62_500
   steps_per_dispatch: int = 500
   probe_size: int = 2048
@@ -187,18 +184,15 @@ class OfflineLoop:
       stack_size: frames in a state.
     """
 
-    def one(row_and_windows: tuple) -> tuple:
-      # A batch of one; `jax.lax.map` makes larger ones of them.
-      row, given = jax.tree.map(lambda x: x[None], row_and_windows)
-      batch = self._transitions(columns, frames, given, row, stack_size)
-      measured = self._measure_batch(state.train, batch)
-      return jax.tree.map(lambda x: x[0], measured)
+    def batch_of(row_and_windows: tuple) -> types.Batch:
+      row, given = row_and_windows
+      return self._transitions(columns, frames, given, row, stack_size)
 
-    probe, td_errors = jax.lax.map(
-        one, (rows, windows), batch_size=min(_PROBE_BATCH, self.probe_size)
+    probe, td_errors = probing.measure(
+        self.agent, state.train, batch_of, (rows, windows)
     )
     output = types.IterationOutput(
-        scalars=jax.tree.map(jnp.mean, td_errors),
+        scalars=td_errors,
         probes={'all': probe},
         parameters=state.train.params,
         gradient_steps=state.train.gradient_steps,
@@ -213,21 +207,6 @@ class OfflineLoop:
   def act(self, params: types.Params, state: types.Array) -> types.Array:
     """The greedy actions in states [B, ...]: [B]."""
     return jnp.argmax(self.agent.apply(params, state).q_values, axis=-1)
-
-  def _measure_batch(
-      self, train: types.TrainState, batch: types.Batch
-  ) -> tuple[types.Probe, dict[str, types.Array]]:
-    """Unreduced: |y - Q| for y of the target and of the online network."""
-    agent = self.agent
-    network = agent.apply(train.params, batch.state)
-    chosen = jax.vmap(losses.chosen_value)(network.q_values, batch.action)
-    target = agent.targets(train.params, train.target_params, batch)
-    online = agent.targets(train.params, train.params, batch)
-    return types.Probe(network.features, network.q_values), {
-        'td_error_target': jnp.abs(target - chosen),
-        'td_error_online': jnp.abs(online - chosen),
-        'td_error_huber': optax.huber_loss(chosen, target),
-    }
 
   def _transitions(
       self,

@@ -5,8 +5,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from implicit_underparam.data import frame_store
 from implicit_underparam.data import offline as offline_data
+from implicit_underparam.envs import vector
 from implicit_underparam.errors import UserError
 
 
@@ -25,7 +28,9 @@ def identity(meta: Mapping[str, Any], columns: offline_data.Columns) -> int:
 
 
 def check_actions(
-    store: frame_store.FrameStore, network_actions: int, environment: Any
+    store: frame_store.FrameStore,
+    network_actions: int,
+    environment: vector.Environment | None,
 ) -> None:
   """The network, the data and the game have the same actions.
 
@@ -45,13 +50,13 @@ def check_actions(
     )
   if environment and environment.num_actions != wanted:
     raise UserError(
-        f'{environment.game} has {environment.num_actions} actions, '
+        f'{environment.name} has {environment.num_actions} actions, '
         f'{store.path} has {wanted}: evaluate on the game that the data is of'
     )
 
 
 def check_observations(
-    store: frame_store.FrameStore, environment: Any
+    store: frame_store.FrameStore, environment: vector.Environment | None
 ) -> None:
   """The game shows what the data holds.
 
@@ -64,11 +69,21 @@ def check_observations(
   """
   if not environment:
     return
-  stack_size = int(store.meta['stack_size'])
-  wanted = (*store.frames.shape[1:], stack_size)
-  if environment.observation_shape != wanted:
+  frame = (store.frames.shape[1:], np.dtype(store.frames.dtype))
+  shown = (environment.frame_shape, environment.frame_dtype)
+  if shown != frame:
     raise UserError(
-        f'{environment.game} is observed as {environment.observation_shape}, '
-        f'and {store.path} holds {wanted}: set AtariEnvironment.stack_size = '
-        f'{stack_size}'
+        f'{environment.name} shows {_described(*shown)}, and {store.path} '
+        f'holds {_described(*frame)}: evaluate on the game that the data is of'
     )
+  stack_size = int(store.meta['stack_size'])
+  if environment.stack_size != stack_size:
+    raise UserError(
+        f'{environment.name} is observed in stacks of {environment.stack_size} '
+        f'frames, and {store.path} in stacks of {stack_size}: set '
+        f'{type(environment).__name__}.stack_size = {stack_size}'
+    )
+
+
+def _described(shape: tuple[int, ...], dtype: np.dtype) -> str:
+  return f'{dtype} frames of {" x ".join(str(x) for x in shape)}'

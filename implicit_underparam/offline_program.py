@@ -45,7 +45,7 @@ class OfflineProgram:
   ):
     self.loop = loop
     self.seeds = tuple(seeds)
-    self.environment = loop.evaluation and loop.evaluation.environment
+    self.environment = loop.evaluation.environment if loop.evaluation else None
     self._axis = seeds_lib.SeedAxis(len(self.seeds), seed_axis)
     self._store = loop.data.open()
     self._stack_size = int(self._store.meta['stack_size'])
@@ -70,6 +70,10 @@ class OfflineProgram:
   def init(self) -> Any:
     """The state of every seed before the first iteration."""
     return self.place(self._init(jnp.asarray(self.seeds, jnp.uint32)))
+
+  def snapshot(self, state: Any) -> Any:
+    """The state itself holds all that a checkpoint needs."""
+    return state
 
   def place(self, state: Any) -> Any:
     """A restored state, where `iterate` wants it.
@@ -101,6 +105,9 @@ class OfflineProgram:
   def probe(self, state: Any) -> Mapping[str, types.Probe]:
     """Every seed's probes, without an update."""
     return self._measure(state).probes
+
+  def close(self) -> None:
+    """There is nothing to end."""
 
   def output_shapes(self) -> types.IterationOutput:
     """Shapes and types of one seed's output."""

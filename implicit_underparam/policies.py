@@ -74,8 +74,18 @@ def load_params(
   if seed is not None and seed not in seeds:
     raise UserError(f'{path}: the run has no seed {seed}, only {seeds}')
   index = 0 if seed is None else seeds.index(seed)
-  params = checkpointer.load(iteration)['train']['params']
+  params = _online_params(checkpointer.load(iteration))
   return jax.tree.map(lambda x: x[index], params)
+
+
+def _online_params(checkpoint: Any) -> types.Params:
+  """The online network's parameters, seeds in front."""
+  if 'lanes' not in checkpoint:
+    return checkpoint['train']['params']
+  # Of an online run: some of the seeds in each of several trees.
+  lanes = checkpoint['lanes']
+  parts = [lanes[i]['train']['params'] for i in sorted(lanes, key=int)]
+  return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 
 def greedy_actions(

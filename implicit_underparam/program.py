@@ -40,6 +40,10 @@ class Program:
     """The state of every seed before the first iteration."""
     return self.place(self._init(jnp.asarray(self.seeds, jnp.uint32)))
 
+  def snapshot(self, state: Any) -> Any:
+    """The state itself holds all that a checkpoint needs."""
+    return state
+
   def place(self, state: Any) -> Any:
     """A restored state, where `iterate` wants it."""
     return self._axis.place(state)
@@ -51,6 +55,9 @@ class Program:
   def probe(self, state: Any) -> Mapping[str, types.Probe]:
     """Every seed's probes, without an update."""
     return jax.jit(self._axis.vectorize(self.loop.probe, (0,)))(state)
+
+  def close(self) -> None:
+    """There is nothing to end."""
 
   def output_shapes(self) -> types.IterationOutput:
     """Shapes and types of one seed's output."""

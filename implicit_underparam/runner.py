@@ -45,6 +45,8 @@ class Runner:
     checkpoint_every: iterations between checkpoints.
     seed_axis: 'vmap', 'map' or 'auto', see `seeds.SeedAxis`.
     tensorboard: whether to write TensorBoard files too.
+    log_replay: whether an online loop writes what is played to
+      base_dir/replay, as Dopamine's replay_logs.
   """
 
   def __init__(
@@ -57,6 +59,7 @@ class Runner:
       checkpoint_every: int = 50,
       seed_axis: str = 'vmap',
       tensorboard: bool = True,
+      log_replay: bool = False,
   ):
     if not hasattr(loop, 'compile'):
       raise errors.UserError(
@@ -72,6 +75,7 @@ class Runner:
     self.checkpoint_every = checkpoint_every
     self.seed_axis = seed_axis
     self.tensorboard = tensorboard
+    self.log_replay = log_replay
 
   def run(self) -> RunResult:
     """Starts the run, or goes on with it; returns when it is finished.
@@ -88,6 +92,8 @@ class Runner:
 
     with run_folder.RunFolder(self.base_dir) as folder:
       program = self.loop.compile(self.seeds, self.seed_axis)
+      if self.log_replay:
+        _log_replay(program, folder.path)
       measurements = rows_lib.Measurements(program, self.metrics)
       checkpointer = checkpoints.Checkpointer(folder.path / 'checkpoints')
       self._check_config(folder, checkpointer)
@@ -125,7 +131,7 @@ class Runner:
       stopped: dict[int, str],
   ) -> RunResult:
     state = program.init()
-    restored = checkpointer.restore(state)
+    restored = checkpointer.restore(program.snapshot(state))
     start = 0
     if restored is not None:
       start, state = restored[0], program.place(restored[1])
@@ -149,10 +155,11 @@ class Runner:
         done = iteration + 1
         if found or self._is_checkpoint(done):
           rows.flush()
-          checkpointer.save(done, state)
+          checkpointer.save(done, program.snapshot(state))
         if rows.all_stopped:
           raise errors.UserError(_all_stopped(stopped, path))
         _show(progress, rows.latest)
+    program.close()
     done = max(start, self.num_iterations)
     return RunResult(path, start, done, stopped)
 
@@ -167,6 +174,15 @@ class Runner:
         desc=self.base_dir.name,
         disable=not sys.stderr.isatty(),
     )
+
+
+def _log_replay(program: types.Program, path: pathlib.Path) -> None:
+  if not hasattr(program, 'log_replay'):
+    raise errors.UserError(
+        'Runner.log_replay is True, but the loop plays nothing: only an '
+        'OnlineLoop does'
+    )
+  program.log_replay(path / 'replay')
 
 
 def _stopped_before(path: pathlib.Path) -> dict[int, str]:

@@ -22,7 +22,8 @@ class Leaf:
 
   Attributes:
     path: the keys that lead to it.
-    spec: its type and shape, such as float32[64, 4] or int.
+    spec: its type and shape, such as float32[64, 4] or int; bytes have no
+      shape here, so that a template may hold any others.
     dtype: of the stored array; '' for a plain Python value.
     shape: of the stored array.
     value: the plain Python value; None for an array.
@@ -53,7 +54,7 @@ def _is_key(leaf: Any) -> bool:
 
 
 def _spec(path: Sequence[str], leaf: Any) -> str:
-  if type(leaf) in _PLAIN:
+  if type(leaf) in (*_PLAIN, bytes):
     return type(leaf).__name__
   if not _is_key(leaf) and getattr(
       getattr(leaf, 'dtype', None), 'kind', 'O'
@@ -81,12 +82,18 @@ def _crc32(data: np.ndarray) -> int:
   return zlib.crc32(data.data)
 
 
+def _to_array(value: Any) -> np.ndarray:
+  if type(value) is bytes:
+    return np.frombuffer(value, np.uint8)
+  return np.asarray(value)
+
+
 def pack(tree: Any) -> tuple[list[Leaf], dict[str, np.ndarray]]:
   """Turns a tree into a table of leaves and a few arrays of bytes.
 
   Args:
     tree: arrays of JAX and NumPy, typed PRNG keys and Python's int, float,
-      bool and str, in any pytree.
+      bool, str and bytes of any length, in any pytree.
 
   Returns:
     The leaves in the order of the tree, and {name: uint8 [number of bytes]}.
@@ -105,7 +112,7 @@ def pack(tree: Any) -> tuple[list[Leaf], dict[str, np.ndarray]]:
     if type(value) in _PLAIN:
       leaves.append(Leaf(path, spec, value=value))
       continue
-    array = np.asarray(value)
+    array = _to_array(value)
     data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
     alone = data.size >= _SHARED_BYTES
     leaves.append(Leaf(
@@ -133,7 +140,7 @@ def unpack(leaf: Leaf, arrays: Mapping[str, np.ndarray]) -> Any:
     arrays: {name: uint8 [number of bytes]}.
 
   Returns:
-    A NumPy array, or the plain Python value.
+    A NumPy array, the bytes, or the plain Python value.
 
   Raises:
     ValueError: the bytes are not those that were packed.
@@ -145,6 +152,8 @@ def unpack(leaf: Leaf, arrays: Mapping[str, np.ndarray]) -> Any:
   data = arrays[leaf.array][leaf.offset:end]
   if data.dtype != np.uint8 or _crc32(data) != leaf.crc32:
     raise ValueError(f'{leaf.name} is not what was written')
+  if leaf.spec == bytes.__name__:
+    return data.tobytes()
   array = data.view(dtype).reshape(leaf.shape)
   return np.require(array, requirements=('ALIGNED', 'WRITEABLE'))
 
@@ -156,7 +165,7 @@ def _like(template: Any, value: Any) -> Any:
     )
   if isinstance(template, np.generic):
     return value[()]
-  if type(template) in _PLAIN or isinstance(template, np.ndarray):
+  if type(template) in (*_PLAIN, bytes) or isinstance(template, np.ndarray):
     return value
   return jnp.array(value)
 

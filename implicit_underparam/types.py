@@ -21,11 +21,15 @@ class NetworkOutput(NamedTuple):
     q_values: [B, A].
     features: [B, d], the output of the penultimate layer (the paper's Phi).
     atoms: [B, A, atoms], the return's quantiles, of networks that have them.
+    logits: [B, A, atoms], of the return's probabilities on `support`.
+    support: [atoms], evenly spaced returns, of networks that have logits.
   """
 
   q_values: Array
   features: Array
   atoms: Array | None = None
+  logits: Array | None = None
+  support: Array | None = None
 
 
 class Batch(NamedTuple):
@@ -152,8 +156,10 @@ class Agent(Protocol):
   def init(self, rng: Array, state: Array) -> Params:
     """Fresh parameters, from a key and an example of a batch of states."""
 
-  def apply(self, params: Params, state: Array) -> NetworkOutput:
-    """The network's output at states [B, ...]."""
+  def apply(
+      self, params: Params, state: Array, rng: Array | None = None
+  ) -> NetworkOutput:
+    """The network's output at states [B, ...]; `rng` is a noisy one's."""
 
   def loss(
       self, params: Params, target_params: Params, batch: Batch, rng: Array
@@ -201,16 +207,22 @@ class Program(Protocol):
   waits: bool
 
   def init(self) -> Any:
-    """The state before the first iteration; all of it is checkpointed."""
+    """The state before the first iteration."""
 
-  def place(self, state: Any) -> Any:
-    """A state that a checkpoint gave back, where `iterate` wants it."""
+  def snapshot(self, state: Any) -> Any:
+    """All that a checkpoint needs to go on from a state, as a tree."""
+
+  def place(self, tree: Any) -> Any:
+    """The state of a tree that a checkpoint gave back."""
 
   def iterate(self, state: Any) -> tuple[Any, IterationOutput]:
     """One iteration of every seed; the given state is consumed."""
 
   def probe(self, state: Any) -> Mapping[str, Probe]:
     """Every seed's probes, without an update."""
+
+  def close(self) -> None:
+    """Ends what the program itself writes; called once, after the last."""
 
   def output_shapes(self) -> IterationOutput:
     """Shapes and types of one seed's output."""

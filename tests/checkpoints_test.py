@@ -128,6 +128,7 @@ def _odd_tree() -> dict[str, Any]:
       'key': jax.random.key(1),
       'rbg': jax.random.split(jax.random.key(2, impl='rbg'), 2),
       'plain': [7, -2**200, 0.1, float('inf'), True, 'PCG64', ''],
+      'bytes': [b'', b'\0', bytes(range(256)), b'1' * (2**20 + 1)],
       'none': None,
       'nothing': {},
       'a.b/c d': {'a': 1},
@@ -150,7 +151,7 @@ def _blank(leaf: Any) -> Any:
 
 
 def _bytes_of(leaf: Any) -> tuple[Any, ...]:
-  if type(leaf) in (bool, int, float, str):
+  if type(leaf) in (bool, int, float, str, bytes):
     return type(leaf), repr(leaf)
   if _is_key(leaf):
     return jax.random.key_impl(leaf), *_bytes_of(jax.random.key_data(leaf))
@@ -242,7 +243,8 @@ class RoundTripTest(_TestCase):
     self.assertEqual(self.checkpointer.load(1), 0.5)
 
   @parameterized.parameters(
-      (b'bytes', 'x/0: .* bytes'), (np.array(['a']), 'x/0: .* ndarray'),
+      (bytearray(b'a'), 'x/0: .* bytearray'),
+      (np.bytes_(b'a'), 'x/0: .* bytes'), (np.array(['a']), 'x/0: .* ndarray'),
       (np.array([None]), 'x/0: .* ndarray'), (object(), 'x/0: .* object'),
   )
   def test_what_cannot_be_saved(self, leaf, message):
@@ -252,7 +254,17 @@ class RoundTripTest(_TestCase):
 
   def test_few_arrays_are_written(self):
     _, arrays = serialization.pack(_odd_tree())
-    self.assertLen(arrays, 3)
+    self.assertLen(arrays, 4)
+
+  def test_bytes_without_a_template_and_of_another_length(self):
+    tree = {'x': b'abc', 'y': [b'', 1]}
+    self.checkpointer.save(1, tree)
+    self.assertEqual(self.checkpointer.load(1)['x'], b'abc')
+    other = {'x': b'1234567', 'y': [b'8', 2]}
+    self.assertEqual(self.checkpointer.restore(other), (1, tree))
+    for wrong in ('abc', np.zeros(3, np.uint8)):
+      with self.assertRaisesRegex(UserError, 'x is bytes in the checkpoint'):
+        self.checkpointer.restore({**other, 'x': wrong})
 
 
 class KeepTest(_TestCase):

@@ -16,7 +16,7 @@ _SMALL = {
         '--gin_bindings=Runner.num_iterations = 1',
         '--gin_bindings=OfflineLoop.gradient_steps = 2',
         '--gin_bindings=OfflineLoop.probe_size = 512',
-        '--gin_bindings=AtariEvaluation.num_steps = 2',
+        '--gin_bindings=EpisodeEvaluation.num_steps = 2',
         '--gin_bindings=AtariEnvironment.max_frames = 40',
     ],
 }

@@ -2,6 +2,7 @@
 
 import math
 
+import dopamine_shims
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -109,6 +110,92 @@ class QuantileHuberErrorTest(parameterized.TestCase):
     best = loss(24.5, 74.5)
     for a, b in ((22.0, 74.5), (27.0, 74.5), (24.5, 72.0), (24.5, 77.0)):
       self.assertGreater(loss(a, b), best)
+
+
+def projection64(target_support, probabilities, support):
+  """One target after the other: between which two atoms does it lie?"""
+  result = np.zeros(len(support))
+  z = np.float64(support)
+  for y, p in zip(np.float64(target_support), probabilities, strict=True):
+    if y <= z[0]:
+      result[0] += p
+    elif y >= z[-1]:
+      result[-1] += p
+    else:
+      i = int(np.searchsorted(z, y, side='right')) - 1
+      share = (y - z[i]) / (z[i + 1] - z[i])
+      result[i] += (1 - share) * p
+      result[i + 1] += share * p
+  return result
+
+
+class CategoricalProjectionTest(parameterized.TestCase):
+
+  @parameterized.parameters(
+      # On an atom, between two, on both ends, beyond both.
+      ([0.0], [1.0], [0, 0, 1, 0, 0]),
+      ([0.25], [1.0], [0, 0, 0.75, 0.25, 0]),
+      ([-2.0, 2.0], [0.4, 0.6], [0.4, 0, 0, 0, 0.6]),
+      ([-7.0, 1.5], [0.4, 0.6], [0.4, 0, 0, 0.3, 0.3]),
+      ([1e6, -0.5], [0.4, 0.6], [0, 0.3, 0.3, 0, 0.4]),
+      ([1.0, 1.0, 1.0], [0.2, 0.3, 0.5], [0, 0, 0, 1, 0]),
+  )
+  def test_by_hand(self, target_support, probabilities, expected):
+    value = losses.categorical_projection(
+        jnp.array(target_support), jnp.array(probabilities),
+        jnp.linspace(-2.0, 2.0, 5),
+    )
+    np.testing.assert_allclose(value, expected, atol=1e-6)
+
+  @parameterized.product(
+      num_atoms=(2, 7, 51), ends=((-10.0, 10.0), (0.0, 3.0)),
+      scale=(0.1, 1.0, 5.0),
+  )
+  def test_a_loop_in_float64_and_dopamine(self, num_atoms, ends, scale):
+    rng = np.random.default_rng(num_atoms)
+    theirs = dopamine_shims.load('dopamine.jax.agents.rainbow.rainbow_agent')
+    support = np.linspace(*ends, num_atoms, dtype=np.float32)
+    p = rng.dirichlet(np.ones(num_atoms), 20).astype(np.float32)
+    y = (scale * ends[1] * rng.normal(size=p.shape)).astype(np.float32)
+    # Some exactly on atoms, as at a terminal state with a whole reward.
+    y[:5] = rng.choice(support, y[:5].shape)
+    project = lambda f: np.stack([f(y[i], p[i], support) for i in range(20)])
+    got = project(losses.categorical_projection)
+    np.testing.assert_allclose(got, project(projection64), atol=1e-5)
+    np.testing.assert_allclose(
+        got, project(theirs.project_distribution), atol=1e-5
+    )
+
+  def test_its_own_support_stays(self):
+    support = jnp.linspace(-10.0, 10.0, 51)
+    p = np.random.default_rng(0).dirichlet(np.ones(51)).astype(np.float32)
+    np.testing.assert_allclose(
+        losses.categorical_projection(support, p, support), p, atol=1e-6
+    )
+
+
+class CategoricalCrossEntropyTest(absltest.TestCase):
+
+  def test_by_hand(self):
+    total = sum(math.exp(x) for x in Q.tolist())
+    expected = -0.25 * math.log(math.exp(1) / total) - 0.75 * math.log(
+        math.exp(2) / total
+    )
+    value = losses.categorical_cross_entropy(Q, jnp.array([0.25, 0.0, 0.75]))
+    self.assertAlmostEqual(float(value), expected, places=5)
+
+  def test_gradient_is_the_difference_of_the_distributions(self):
+    weights = np.exp(Q.astype(np.float64))
+    p = np.array([0.5, 0.5, 0.0])
+    gradient = jax.grad(losses.categorical_cross_entropy)(jnp.asarray(Q), p)
+    np.testing.assert_allclose(
+        gradient, weights / weights.sum() - p, atol=1e-6
+    )
+
+  def test_large_logits(self):
+    huge = jnp.array([1e5, 0.0, -1e5])
+    value = losses.categorical_cross_entropy(huge, jnp.array([0.0, 1.0, 0.0]))
+    self.assertEqual(float(value), 1e5)
 
 
 class ConservativeGapTest(parameterized.TestCase):

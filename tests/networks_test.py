@@ -195,6 +195,18 @@ class MLPNetworkTest(parameterized.TestCase):
     np.testing.assert_allclose(output.q_values, x, atol=1e-6)
     np.testing.assert_allclose(output.features, features, atol=1e-6)
 
+  def test_flatten_makes_vectors_of_any_states(self):
+    state = np.random.default_rng(0).normal(size=(7, 2, 3)).astype(np.float32)
+    network = networks.MLPNetwork(3, (4,), flatten=True)
+    params = some_params(network, state)
+    self.assertEqual(shapes(params)['Dense_0/kernel'], (6, 4))
+    want = networks.MLPNetwork(3, (4,)).apply(
+        params, np.stack([x.ravel() for x in state])
+    )
+    got = network.apply(params, state)
+    np.testing.assert_array_equal(got.q_values, want.q_values)
+    self.assertEqual(got.q_values.shape, (7, 3))
+
   @parameterized.parameters(((64, 0),), ((1.5,),), (64,))
   def test_bad_widths(self, hidden_units):
     network = networks.MLPNetwork(3, hidden_units)

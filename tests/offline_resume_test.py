@@ -26,7 +26,7 @@ _BINDINGS = (
     'OfflineLoop.gradient_steps = 3',
     'OfflineLoop.probe_size = 64',
     'NatureNetwork.num_units = 16',
-    'AtariEvaluation.num_steps = 8',
+    'EpisodeEvaluation.num_steps = 8',
     'AtariEnvironment.max_frames = 16',
 )
 
@@ -107,7 +107,7 @@ class OfflineRunTest(absltest.TestCase):
         ("OfflineData.path = '/none'", '/none'),
         ('OfflineData.path = None', 'OfflineData.path is missing'),
         ("OfflineData.placment = 'host'", "did you mean 'placement'"),
-        ("AtariEvaluation.num_steps = '5'", 'AtariEvaluation.num_steps is'),
+        ("EpisodeEvaluation.num_steps = '5'", 'EpisodeEvaluation.num_steps is'),
         ('AtariEnvironment.stack_size = 3', 'AtariEnvironment.stack_size = 4'),
         ('OfflineData.fraction = 0.05', 'holds a fraction of 1.0'),
         ('NatureNetwork.num_actions = 4', 'has 4 actions'),

@@ -63,9 +63,11 @@ def agents() -> dict:
 
 @dataclasses.dataclass(frozen=True)
 class FakeEnvironment:
-  game: str = 'Pong'
+  name: str = 'Pong'
   num_actions: int = 6
-  observation_shape: tuple[int, ...] = (*SHAPE, 4)
+  frame_shape: tuple[int, ...] = SHAPE
+  frame_dtype: np.dtype = np.dtype(np.uint8)
+  stack_size: int = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -334,9 +336,22 @@ class OfflineTest(parameterized.TestCase):
       self.loop(evaluation=evaluation).compile((0,), 'auto')
 
   def test_an_evaluation_with_another_stack_is_refused(self):
-    environment = FakeEnvironment(observation_shape=(*SHAPE, 3))
-    with self.assertRaisesRegex(errors.UserError, 'stack_size = 4'):
+    environment = FakeEnvironment(stack_size=3)
+    with self.assertRaisesRegex(
+        errors.UserError, r'FakeEnvironment\.stack_size = 4'
+    ):
       self.loop(evaluation=FakeEvaluation(environment)).compile((0,), 'auto')
+
+  @parameterized.parameters(
+      ({'frame_shape': (4,)}, 'uint8 frames of 4, .* uint8 frames of 12 x 12'),
+      ({'frame_dtype': np.dtype(np.float32)}, 'float32 frames of 12 x 12, '),
+  )
+  def test_an_evaluation_that_shows_something_else_is_refused(
+      self, options, message
+  ):
+    evaluation = FakeEvaluation(FakeEnvironment(**options))
+    with self.assertRaisesRegex(errors.UserError, message):
+      self.loop(evaluation=evaluation).compile((0,), 'auto')
 
   def test_a_state_of_other_data_is_refused(self):
     _, state, _ = self.run_loop(iterations=1)

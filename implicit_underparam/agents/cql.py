@@ -17,7 +17,7 @@ class CQLAgent:
   """A value agent's loss + cql_coefficient (logsumexp_a Q - Q(s, a_data)).
 
   Attributes:
-    base: `DQNAgent` or `QuantileAgent`.
+    base: `DQNAgent`, `QuantileAgent` or `RainbowAgent`.
     cql_coefficient: the weight of the conservative term.
   """
 
@@ -29,6 +29,11 @@ class CQLAgent:
       raise errors.UserError(
           f'CQLAgent.base is of type {type(self.base).__name__}: bind it to a '
           'value agent, for example @DQNAgent()'
+      )
+    if getattr(self.base.network, 'noisy', False):
+      raise errors.UserError(
+          'CQLAgent.base has a noisy network, whose noise CQL does not draw: '
+          f'bind {type(self.base.network).__name__}.noisy to False'
       )
     coefficient = self.cql_coefficient
     if not value.is_finite(coefficient) or coefficient < 0:
@@ -62,10 +67,13 @@ class CQLAgent:
     return self.base.init(rng, state)
 
   def apply(
-      self, params: types.Params, state: types.Array
+      self,
+      params: types.Params,
+      state: types.Array,
+      rng: types.Array | None = None,
   ) -> types.NetworkOutput:
     """The network's output at states [B, ...]."""
-    return self.base.apply(params, state)
+    return self.base.apply(params, state, rng)
 
   def targets(
       self,

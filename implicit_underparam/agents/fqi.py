@@ -7,12 +7,12 @@ how y_k is computed from Q_{k-1}: a target rule, one function each below.
 import dataclasses
 from collections.abc import Callable
 
-import flax.linen as nn
 import gin
 import jax
 import jax.numpy as jnp
 
 from implicit_underparam import errors, losses, types
+from implicit_underparam.agents import value
 from implicit_underparam.data import collectors
 from implicit_underparam.envs import tabular
 
@@ -32,8 +32,8 @@ def optimality_targets(
     data: View,
 ) -> types.Array:
   """Soft Q-learning: y = r + gamma V(s'), V the soft value of Q_{k-1}."""
-  value = jax.vmap(losses.soft_value, (0, None))(q_values, temperature)
-  return data.reward + mdp.discount * data.backup(value)
+  state_value = jax.vmap(losses.soft_value, (0, None))(q_values, temperature)
+  return data.reward + mdp.discount * data.backup(state_value)
 
 
 @gin.register
@@ -46,8 +46,8 @@ def evaluation_targets(
 ) -> types.Array:
   """Fitted Q-evaluation: y = r + gamma sum_a' pi(a' | s') Q_{k-1}(s', a')."""
   del temperature
-  value = jnp.sum(policy(mdp) * q_values, axis=1)
-  return data.reward + mdp.discount * data.backup(value)
+  state_value = jnp.sum(policy(mdp) * q_values, axis=1)
+  return data.reward + mdp.discount * data.backup(state_value)
 
 
 @gin.register
@@ -86,8 +86,8 @@ def oracle_targets(
   entropy = -jnp.sum(jax.scipy.special.xlogy(policy, policy), axis=1)
   under_policy = jnp.einsum('sa,sat->st', policy, transitions)
   system = jnp.eye(mdp.num_states) - mdp.discount * under_policy
-  value = jnp.linalg.solve(system, rewards + temperature * entropy)
-  backup = jnp.einsum('sat,t->sa', transitions, value)
+  state_value = jnp.linalg.solve(system, rewards + temperature * entropy)
+  backup = jnp.einsum('sat,t->sa', transitions, state_value)
   return data.lookup(rewards[:, None] + mdp.discount * backup)
 
 
@@ -106,18 +106,16 @@ def supervised_targets(
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class FQIAgent:
+class FQIAgent(value.NetworkAgent):
   """Regression of Q(s, a) to the labels that the data holds.
 
   Attributes:
-    network: a Linen module, states -> `NetworkOutput`.
     target_rule: how y_k comes from Q_{k-1}.
     temperature: alpha of the soft value and of the Boltzmann policy, in units
       of reward (0.1 in section B.2).
     max_q_value: Q_{k-1} is clipped above at this, as in the code of Fu et al.
   """
 
-  network: nn.Module
   target_rule: TargetRule = optimality_targets
   temperature: float = 0.1
   max_q_value: float = 1e5
@@ -128,18 +126,6 @@ class FQIAgent:
           f'FQIAgent.target_rule is {self.target_rule!r}: bind it to a '
           'function, for example @optimality_targets'
       )
-
-  def init(self, rng: types.Array, state: types.Array) -> types.Params:
-    """Fresh parameters."""
-    return self.network.init(rng, state)
-
-  def apply(
-      self, params: types.Params, state: types.Array
-  ) -> types.NetworkOutput:
-    """Q-values [B, A] and features [B, d] of states [B, k]."""
-    output = self.network.apply(params, state)
-    assert isinstance(output, types.NetworkOutput)
-    return output
 
   def loss(
       self,

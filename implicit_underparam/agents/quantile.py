@@ -73,4 +73,7 @@ class QuantileAgent(value.ValueAgent):
     if output.atoms is None:
       raise self._error('network', 'it has no atoms: use @QuantileNetwork()')
     one_hot = jax.nn.one_hot(action, output.atoms.shape[1])
-    return jnp.einsum('bak,ba->bk', output.atoms, one_hot)
+    # A selection, which a device may not round as it rounds products.
+    return jnp.einsum(
+        'bak,ba->bk', output.atoms, one_hot, precision='highest'
+    )

@@ -18,17 +18,51 @@ ERRORS: dict[str, Callable[..., types.Array]] = {
 
 
 @dataclasses.dataclass(frozen=True)
-class ValueAgent:
-  """Regression of Q(s, a) to `targets`, which a subclass defines.
+class NetworkAgent:
+  """An agent that is one network.
 
   Attributes:
     network: a Linen module, states -> `NetworkOutput`.
+  """
+
+  network: nn.Module
+
+  def init(self, rng: types.Array, state: types.Array) -> types.Params:
+    """Fresh parameters."""
+    return self.network.init(rng, state)
+
+  def apply(
+      self,
+      params: types.Params,
+      state: types.Array,
+      rng: types.Array | None = None,
+  ) -> types.NetworkOutput:
+    """The network's output at states [B, ...].
+
+    Args:
+      params: the network's.
+      state: [B, ...].
+      rng: draws the noise of a noisy network; without it there is none.
+
+    Returns:
+      Q-values [B, A], features [B, d] and what else the network has.
+    """
+    rngs = None if rng is None else {'noise': rng}
+    output = self.network.apply(params, state, rngs=rngs)
+    assert isinstance(output, types.NetworkOutput)
+    return output
+
+
+@dataclasses.dataclass(frozen=True)
+class ValueAgent(NetworkAgent):
+  """Regression of Q(s, a) to `targets`, which a subclass defines.
+
+  Attributes:
     gamma: discount of one step.
     update_horizon: n, steps of the return before bootstrapping.
     loss_type: 'mse' or 'huber'.
   """
 
-  network: nn.Module
   gamma: float = 0.99
   update_horizon: int = 1
   loss_type: str = 'mse'
@@ -36,6 +70,8 @@ class ValueAgent:
   def __post_init__(self) -> None:
     if not isinstance(self.network, nn.Module):
       raise self._error('network', 'bind it to one, such as @NatureNetwork()')
+    if getattr(self.network, 'noisy', False) and not self.draws_noise:
+      raise self._error('network', 'only RainbowAgent draws noise: noisy=False')
     if not isinstance(self.gamma, (int, float)) or not 0 <= self.gamma <= 1:
       raise self._error('gamma', 'give a number from 0 to 1')
     if not isinstance(self.update_horizon, int) or self.update_horizon < 1:
@@ -55,17 +91,10 @@ class ValueAgent:
     """Whether the data has to bring Monte-Carlo returns."""
     return False
 
-  def init(self, rng: types.Array, state: types.Array) -> types.Params:
-    """Fresh parameters."""
-    return self.network.init(rng, state)
-
-  def apply(
-      self, params: types.Params, state: types.Array
-  ) -> types.NetworkOutput:
-    """The network's output at states [B, ...]."""
-    output = self.network.apply(params, state)
-    assert isinstance(output, types.NetworkOutput)
-    return output
+  @property
+  def draws_noise(self) -> bool:
+    """Whether the loss trains a noisy network with its noise."""
+    return False
 
   def loss(
       self,

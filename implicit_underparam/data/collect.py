@@ -142,8 +142,8 @@ def collect(
     out: a folder without a log in it.
     num_steps: at least 1; the last episode stays unfinished.
     policy: chooses the actions.
-    capacity: rows of a checkpoint; all of them are kept in memory, 7 kB each.
-      None takes `num_steps`, and a million at most.
+    capacity: rows of a checkpoint; None takes `num_steps`, and a million at
+      most.
     seed: of the emulator and of the policy, 0 or more.
     show_progress: whether to draw a bar.
 
@@ -228,8 +228,8 @@ def define_flags() -> None:
   flags.DEFINE_integer(
       'capacity',
       None,
-      'Rows of a checkpoint, 7 kB of memory each; as many as --steps, and a '
-      'million at most, if None.',
+      'Rows of a checkpoint; as many as --steps, and a million at most, if '
+      'None.',
   )
   flags.DEFINE_enum('policy', None, ['random'], 'What plays, if no network.')
   flags.DEFINE_string('base_dir', None, 'The run whose network plays.')

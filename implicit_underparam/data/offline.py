@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from implicit_underparam import types
-from implicit_underparam.data import frame_store, returns, sampling
+from implicit_underparam.data import frame_store, n_step, returns, sampling
 from implicit_underparam.errors import UserError
 
 PLACEMENTS = ('auto', 'device', 'host')
@@ -287,24 +287,21 @@ def transitions(
   Returns:
     A batch; states [B, ..., stack_size], the oldest frame first.
   """
-  stacked = jnp.moveaxis(windows, 1, -1)
   steps = rows[:, None] + jnp.arange(update_horizon, dtype=rows.dtype)
-  ended = jnp.cumsum(columns.terminals[steps].astype(jnp.int32), axis=1) > 0
-  # A reward counts up to and with the first terminal's.
-  before = jnp.pad(ended[:, :-1], ((0, 0), (1, 0)))
-  discounts = gamma ** jnp.arange(update_horizon, dtype=jnp.float32)
-  rewards = columns.rewards[steps].astype(jnp.float32)
   policy = (
       columns.actions
       if columns.policy_actions is None
       else columns.policy_actions
   )
-  return types.Batch(
-      state=stacked[..., :stack_size],
-      action=columns.actions[rows].astype(jnp.int32),
-      reward=jnp.sum(jnp.where(before, 0.0, discounts * rewards), axis=1),
-      next_state=stacked[..., update_horizon:],
-      is_terminal=ended[:, -1].astype(jnp.float32),
+  batch = n_step.batch_of(
+      windows,
+      columns.actions[rows],
+      columns.rewards[steps],
+      columns.terminals[steps],
+      stack_size,
+      gamma,
+  )
+  return batch._replace(
       target=None if columns.returns is None else columns.returns[rows],
       next_action=policy[rows + update_horizon].astype(jnp.int32),
   )

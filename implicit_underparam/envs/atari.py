@@ -9,8 +9,6 @@ FIRE at the start and no end with a lost life; rewards are not clipped.
 """
 
 import dataclasses
-from collections.abc import Sequence
-from typing import NamedTuple
 
 import gin
 import numpy as np
@@ -22,6 +20,15 @@ from implicit_underparam.envs.atari_games import (
     num_actions,
     rom_id,
 )
+from implicit_underparam.envs.vector import (
+    MAX_SEED,
+    Episodes,
+    Integers,
+    Step,
+    check_actions,
+    check_numbers,
+    check_seeds,
+)
 from implicit_underparam.errors import UserError
 
 __all__ = (
@@ -30,42 +37,6 @@ __all__ = (
 )
 
 FRAME_SHAPE = (84, 84)
-# Of the emulator, which takes an int32 and reads -1 as "any".
-MAX_SEED = 2**31 - 1
-
-
-class Step(NamedTuple):
-  """What one agent step in each of K environments gives.
-
-  Where an episode ends, `observation` is already the first of the next one,
-  so that every step is one that an agent takes.
-
-  Attributes:
-    observation: [K, 84, 84, stack_size] uint8, the oldest frame first; what
-      the next action is chosen on.
-    reward: [K] float32, the unclipped sum over the frames of the step.
-    is_terminal: [K] bool, the game is over.
-    truncated: [K] bool, the episode was cut at `max_frames`, and only that.
-    episode_return: [K] float64, sum of rewards of the episode, this step's
-      included.
-    episode_length: [K] int64, its agent steps so far, this one included.
-    final_observation: as observation, of the state in which the episode
-      ended; rows of other environments mean nothing, and it is None where no
-      episode ended. The last frame the emulator drew may be missing in it.
-  """
-
-  observation: np.ndarray
-  reward: np.ndarray
-  is_terminal: np.ndarray
-  truncated: np.ndarray
-  episode_return: np.ndarray
-  episode_length: np.ndarray
-  final_observation: np.ndarray | None
-
-  @property
-  def episode_end(self) -> np.ndarray:
-    """[K] bool, for either reason."""
-    return self.is_terminal | self.truncated
 
 
 @gin.register
@@ -113,6 +84,21 @@ class AtariEnvironment:
     return num_actions(self.game, self.full_action_space)
 
   @property
+  def name(self) -> str:
+    """The game."""
+    return self.game
+
+  @property
+  def frame_shape(self) -> tuple[int, int]:
+    """(84, 84)."""
+    return FRAME_SHAPE
+
+  @property
+  def frame_dtype(self) -> np.dtype:
+    """uint8."""
+    return np.dtype(np.uint8)
+
+  @property
   def observation_shape(self) -> tuple[int, int, int]:
     """(84, 84, stack_size)."""
     return (*FRAME_SHAPE, self.stack_size)
@@ -143,6 +129,10 @@ class AtariVector:
   [K, stack_size, 84, 84] and is not written again. Nothing is copied, so the
   newest frame `observation[..., -1]` is contiguous; jax.device_put takes the
   view as it is, a third of the time of a contiguous copy by numpy.
+
+  A step's rewards are the unclipped sum over its frames; an episode is
+  truncated at `max_frames`. The last frame that the emulator drew may be
+  missing in `Step.final_observation`.
   """
 
   def __init__(
@@ -151,11 +141,7 @@ class AtariVector:
       num_environments: int,
       num_threads: int = 0,
   ):
-    if num_environments < 1 or num_threads < 0:
-      raise UserError(
-          f'num_environments is {num_environments} and num_threads '
-          f'{num_threads}: give 1 or more, and 0 or more'
-      )
+    check_numbers(num_environments, num_threads)
     self.environment = environment
     self.num_environments = num_environments
     self._emulators = AtariVectorEnv(
@@ -173,10 +159,9 @@ class AtariVector:
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
     self.num_actions = environment.num_actions
-    self._return: np.ndarray | None = None
-    self._length = np.zeros(num_environments, np.int64)
+    self._episodes: Episodes | None = None
 
-  def reset(self, seeds: Sequence[int] | np.ndarray) -> np.ndarray:
+  def reset(self, seeds: Integers) -> np.ndarray:
     """Begins an episode in each environment, as if it had just been made.
 
     Takes a fifth of a second of one core for each environment, since the
@@ -191,14 +176,7 @@ class AtariVector:
     Raises:
       UserError: another number of seeds, or one out of range.
     """
-    array = np.asarray(seeds, np.int64)
-    if array.shape != (self.num_environments,) or not (
-        0 <= array.min() and array.max() <= MAX_SEED
-    ):
-      raise UserError(
-          f'seeds {array.tolist()} do not fit: give {self.num_environments} '
-          'numbers from 0 to 2^31 - 1'
-      )
+    array = check_seeds(seeds, self.num_environments)
     observation, _ = self._emulators.reset(seed=array)
     return self._begin(observation)
 
@@ -212,11 +190,10 @@ class AtariVector:
     return self._begin(observation)
 
   def _begin(self, observation: np.ndarray) -> np.ndarray:
-    self._return = np.zeros(self.num_environments)
-    self._length = np.zeros(self.num_environments, np.int64)
+    self._episodes = Episodes(self.num_environments)
     return np.moveaxis(observation, 1, -1)
 
-  def step(self, actions: Sequence[int] | np.ndarray) -> Step:
+  def step(self, actions: Integers) -> Step:
     """Takes one agent step in every environment.
 
     Args:
@@ -228,7 +205,7 @@ class AtariVector:
     self.send(actions)
     return self.receive()
 
-  def send(self, actions: Sequence[int] | np.ndarray) -> None:
+  def send(self, actions: Integers) -> None:
     """The first half of `step`: the emulators start and the caller goes on.
 
     Args:
@@ -237,31 +214,24 @@ class AtariVector:
     Raises:
       UserError: an action that the game does not have.
     """
-    if self._return is None:
+    if self._episodes is None:
       raise ValueError('reset() comes before a step')
-    array = np.asarray(actions)
     # The emulators' threads would wait for ever on what they do not accept.
-    if (
-        array.shape != (self.num_environments,)
-        or array.dtype.kind not in 'iu'
-        or array.min() < 0
-        or array.max() >= self.num_actions
-    ):
-      raise UserError(
-          f'actions {array.tolist()} do not fit {self.environment.game}: give '
-          f'{self.num_environments} integers from 0 to {self.num_actions - 1}'
-      )
-    self._emulators.send(array.astype(np.int64))
+    array = check_actions(
+        actions,
+        self.num_environments,
+        self.num_actions,
+        self.environment.game,
+    )
+    self._emulators.send(array)
 
   def receive(self) -> Step:
     """The second half of `step`: waits for every environment."""
-    assert self._return is not None
+    assert self._episodes is not None
     observation, reward, is_terminal, truncated, info = self._emulators.recv()
-    episode_return = self._return + reward
-    episode_length = self._length + 1
-    going_on = ~(is_terminal | truncated)
-    self._return = episode_return * going_on
-    self._length = episode_length * going_on
+    episode_return, episode_length = self._episodes.add(
+        reward, is_terminal | truncated
+    )
     final = info.get('final_obs')
     return Step(
         observation=np.moveaxis(observation, 1, -1),

@@ -1,6 +1,7 @@
 """Tests of replay_logs and replay_logs_writer, against Dopamine's buffer."""
 
 import gzip
+import os
 import pathlib
 import pickle
 import re
@@ -16,7 +17,7 @@ from etils import epath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from implicit_underparam.data import replay_logs, replay_logs_writer
+from implicit_underparam.data import gzip_writer, replay_logs
 from implicit_underparam.data.replay_logs_writer import ReplayLogWriter
 from implicit_underparam.errors import UserError
 
@@ -108,6 +109,8 @@ class ReplayLogsTest(parameterized.TestCase):
     super().setUp()
     self.folder = pathlib.Path(self.create_tempdir().full_path)
     self.log = self.folder / 'replay_logs'
+    # The disks of tests are slow, and none of them loses power.
+    self.enter_context(mock.patch.object(os, 'fsync'))
 
 
 class AgainstDopamineTest(ReplayLogsTest):
@@ -389,15 +392,14 @@ class WritingTest(ReplayLogsTest):
     self.assertEqual(replay_logs.suffixes(self.folder / 'none'), ())
 
   def test_a_failure_leaves_whole_checkpoints_only(self):
-    write_gzip = replay_logs_writer._write_gzip
+    finish = gzip_writer.GzipWriter.finish
 
-    def fail(path: pathlib.Path, value: Any) -> None:
-      if 'terminal_ckpt.1' in path.name:
-        path.write_bytes(b'half')
+    def fail(file: gzip_writer.GzipWriter) -> None:
+      if 'terminal_ckpt.1' in file.path.name:
         raise OSError(28, 'No space left on device')
-      write_gzip(path, value)
+      finish(file)
 
-    with mock.patch.object(replay_logs_writer, '_write_gzip', fail):
+    with mock.patch.object(gzip_writer.GzipWriter, 'finish', fail):
       with self.assertRaisesRegex(UserError, 'terminal_ckpt.1.*No space left'):
         write(self.log, adds(0, 60), 20)
     names = {path.name.rpartition('_ckpt')[2] for path in self.log.iterdir()}

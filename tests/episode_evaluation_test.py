@@ -1,11 +1,13 @@
+from collections.abc import Callable
 from unittest import mock
 
+import gymnasium
 import numpy as np
 import plain_atari
 from absl.testing import absltest, parameterized
 
-from implicit_underparam import atari_evaluation
-from implicit_underparam.envs import atari
+from implicit_underparam import episode_evaluation
+from implicit_underparam.envs import atari, gymnasium_env
 from implicit_underparam.errors import UserError
 
 BLOCK = 100  # Steps whose random numbers are drawn at once.
@@ -28,19 +30,12 @@ def play_alone(
     max_frames: int = 108_000,
 ) -> list[tuple[float, int]]:
   """One environment's episodes, in a plain loop: returns and lengths."""
-  generator = np.random.default_rng((0x6576616C, seed, iteration, environment))
+  generator = generator_of(seed, iteration, environment)
   emulator_seed = int(generator.integers(2**31))
   game = plain_atari.PlainAtari(
       'breakout', emulator_seed, max_frames=max_frames
   )
-  explores, actions = [], []
-
-  def choose(frame: np.ndarray, step: int) -> int:
-    if step == len(actions):
-      explores.extend(generator.random(BLOCK) < epsilon)
-      actions.extend(generator.integers(4, size=BLOCK))
-    return int(actions[step]) if explores[step] else by_pixels(frame, step)
-
+  choose = exploring(generator, epsilon, 4, by_pixels)
   episodes, steps = [], 0
   while steps < quota:
     episodes.append(plain_atari.play_episode(game, choose, steps))
@@ -48,11 +43,60 @@ def play_alone(
   return episodes
 
 
-class AtariEvaluationTest(parameterized.TestCase):
+def generator_of(
+    seed: int, iteration: int, environment: int
+) -> np.random.Generator:
+  return np.random.default_rng((0x6576616C, seed, iteration, environment))
+
+
+def exploring(
+    generator: np.random.Generator, epsilon: float, num_actions: int,
+    policy: Callable[[np.ndarray, int], int],
+) -> Callable[[np.ndarray, int], int]:
+  """The policy, epsilon-greedily, for one environment."""
+  explores, actions = [], []
+
+  def choose(frame: np.ndarray, step: int) -> int:
+    if step == len(actions):
+      explores.extend(generator.random(BLOCK) < epsilon)
+      actions.extend(generator.integers(num_actions, size=BLOCK))
+    return int(actions[step]) if explores[step] else policy(frame, step)
+
+  return choose
+
+
+def balance(frame: np.ndarray, step: int) -> int:
+  """Pushes a cart under its falling pole, except every third step."""
+  return int((frame[2] + frame[3] > 0) ^ (step % 3 == 0))
+
+
+def balance_alone(
+    seed: int, iteration: int, environment: int, epsilon: float, quota: int
+) -> list[tuple[float, int]]:
+  """As `play_alone`, in gymnasium's own CartPole."""
+  generator = generator_of(seed, iteration, environment)
+  env = gymnasium.make('CartPole-v1')
+  frame, _ = env.reset(seed=int(generator.integers(2**31)))
+  choose = exploring(generator, epsilon, 2, balance)
+  episodes, steps = [], 0
+  while steps < quota:
+    total, length, done = 0.0, 0, False
+    while not done:
+      action = choose(frame, steps + length)
+      frame, reward, terminated, truncated, _ = env.step(action)
+      total, length = total + float(reward), length + 1
+      done = terminated or truncated
+    episodes.append((total, length))
+    steps += length
+    frame, _ = env.reset()
+  return episodes
+
+
+class EpisodeEvaluationTest(parameterized.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.enter_context(mock.patch.object(atari_evaluation, '_BLOCK', BLOCK))
+    self.enter_context(mock.patch.object(episode_evaluation, '_BLOCK', BLOCK))
 
   @parameterized.parameters(
       # Two episodes and more for each environment.
@@ -65,7 +109,7 @@ class AtariEvaluationTest(parameterized.TestCase):
   def test_equals_a_sequential_loop(
       self, epsilon, num_steps, environments, max_frames=108_000
   ):
-    evaluation = atari_evaluation.AtariEvaluation(
+    evaluation = episode_evaluation.EpisodeEvaluation(
         atari.AtariEnvironment('Breakout', max_frames=max_frames),
         epsilon=epsilon, num_steps=num_steps, num_environments=environments,
     )  # fmt: skip
@@ -88,8 +132,36 @@ class AtariEvaluationTest(parameterized.TestCase):
           measured['eval_episode_length'][i], lengths.mean(), rtol=1e-12
       )
 
+  def test_cart_pole_equals_a_sequential_loop(self):
+    evaluation = episode_evaluation.EpisodeEvaluation(
+        gymnasium_env.GymnasiumEnvironment('CartPole-v1', stack_size=3),
+        epsilon=0.2, num_steps=900, num_environments=3,
+    )  # fmt: skip
+
+    def policy(observations: np.ndarray, step: int) -> np.ndarray:
+      self.assertEqual(observations.shape, (2, 3, 4, 3))
+      self.assertEqual(observations.dtype, np.float32)
+      newest = observations[..., -1].reshape(-1, 4)
+      return np.reshape([balance(x, step) for x in newest], (2, 3))
+
+    seeds = (3, 11)
+    measured = evaluation.run(policy, seeds, iteration=2)
+    for i, seed in enumerate(seeds):
+      episodes = sum(
+          (balance_alone(seed, 2, row, 0.2, 300) for row in range(3)), []
+      )
+      self.assertGreater(len(episodes), 4)
+      returns, lengths = np.transpose(episodes)
+      self.assertEqual(measured['eval_episodes'][i], len(episodes))
+      np.testing.assert_allclose(
+          measured['eval_return'][i], returns.mean(), rtol=1e-12
+      )
+      np.testing.assert_allclose(
+          measured['eval_episode_length'][i], lengths.mean(), rtol=1e-12
+      )
+
   def test_a_seed_follows_from_itself_and_the_iteration_alone(self):
-    evaluation = atari_evaluation.AtariEvaluation(
+    evaluation = episode_evaluation.EpisodeEvaluation(
         BREAKOUT, epsilon=0.5, num_steps=200, num_environments=2
     )
     def run(seeds: tuple[int, ...], iteration: int) -> np.ndarray:
@@ -104,7 +176,7 @@ class AtariEvaluationTest(parameterized.TestCase):
     self.assertFalse(np.array_equal(two[0], two[1]))
 
   def test_who_has_played_its_share_counts_no_more(self):
-    evaluation = atari_evaluation.AtariEvaluation(
+    evaluation = episode_evaluation.EpisodeEvaluation(
         atari.AtariEnvironment('Breakout', max_frames=2000),
         epsilon=0, num_steps=20, num_environments=2,
     )  # fmt: skip
@@ -122,7 +194,7 @@ class AtariEvaluationTest(parameterized.TestCase):
     np.testing.assert_array_equal(lengths, [(length + 500) / 2])
 
   def test_gives_the_policy_what_it_is_promised(self):
-    evaluation = atari_evaluation.AtariEvaluation(
+    evaluation = episode_evaluation.EpisodeEvaluation(
         atari.AtariEnvironment('Breakout', max_frames=40),
         num_steps=25, num_environments=3,
     )  # fmt: skip
@@ -147,10 +219,10 @@ class AtariEvaluationTest(parameterized.TestCase):
   )
   def test_a_protocol_that_makes_no_sense_is_refused(self, options, message):
     with self.assertRaisesRegex(UserError, message):
-      atari_evaluation.AtariEvaluation(BREAKOUT, **options)
+      episode_evaluation.EpisodeEvaluation(BREAKOUT, **options)
 
   def test_a_negative_seed_is_refused(self):
-    evaluation = atari_evaluation.AtariEvaluation(
+    evaluation = episode_evaluation.EpisodeEvaluation(
         BREAKOUT, num_environments=1
     )
     with self.assertRaisesRegex(UserError, 'seed -1'):

@@ -1,8 +1,9 @@
-"""How much a policy earns in a game: the paper's evaluation protocol.
+"""How much a policy earns in an environment: the paper's evaluation protocol.
 
 Epsilon-greedy with epsilon 0.001 on the sticky emulator, whole episodes until
 125,000 agent steps are played, mean undiscounted return with the rewards as
-the game pays them (paper, appendix A; Machado et al., 2018).
+the game pays them (paper, appendix A; Machado et al., 2018). Other environments
+than Atari are played by the same rule.
 """
 
 import dataclasses
@@ -11,11 +12,11 @@ from collections.abc import Callable, Sequence
 import gin
 import numpy as np
 
-from implicit_underparam.envs import atari
+from implicit_underparam.envs import vector
 from implicit_underparam.errors import UserError
 
 SelectActions = Callable[[np.ndarray, int], np.ndarray]
-"""(observations [S, K, 84, 84, stack] uint8, step) -> greedy actions [S, K].
+"""(observations [S, K, *frame, stack], step) -> greedy actions [S, K].
 
 `step` counts the calls of one evaluation, for policies that draw numbers.
 """
@@ -66,7 +67,7 @@ class _Tally:
     """[rows] bool, those that still owe steps."""
     return self.steps < self._quota
 
-  def add(self, step: atari.Step) -> None:
+  def add(self, step: vector.Step) -> None:
     """Counts the episodes that ended with this step."""
     ended = step.episode_end & self.going_on
     self.returns[ended] += step.episode_return[ended]
@@ -76,44 +77,45 @@ class _Tally:
 
 @gin.register
 @dataclasses.dataclass(frozen=True)
-class AtariEvaluation:
+class EpisodeEvaluation:
   """The protocol; the defaults of epsilon and of the steps are the paper's.
 
-  Each seed's policy plays in `num_environments` emulators side by side. Each
-  of these plays whole episodes until it has played
+  Each seed's policy plays in `num_environments` environments side by side.
+  Each of these plays whole episodes until it has played
   num_steps / num_environments steps, so that no episode is counted because it
   happened to end early. With 1 this is Dopamine's rule; with more, the steps
-  beyond `num_steps` grow by up to an episode for each, and all emulators go
-  on until the last one has played its share.
+  beyond `num_steps` grow by up to an episode for each, and all environments go
+  on until the last one has played its share. Episodes have to end, if only by
+  a limit of steps.
 
   Attributes:
-    environment: the game.
+    environment: what is played.
     epsilon: probability of an action drawn uniformly.
     num_steps: agent steps for each seed, at least.
-    num_environments: emulators for each seed.
+    num_environments: those of each seed.
     num_threads: that all emulators share; 0 is one a core.
   """
 
-  environment: atari.AtariEnvironment
+  environment: vector.Environment
   epsilon: float = 0.001
   num_steps: int = 125_000
   num_environments: int = 8
   num_threads: int = 0
   # By number of seeds: emulators take long to make, and a reset is as good.
-  _vectors: dict[int, atari.AtariVector] = dataclasses.field(
+  _vectors: dict[int, vector.VectorEnvironment] = dataclasses.field(
       default_factory=dict, init=False, repr=False, compare=False
   )
 
   def __post_init__(self) -> None:
     if not 0 <= self.epsilon <= 1:
       raise UserError(
-          f'AtariEvaluation.epsilon is {self.epsilon}: give a probability'
+          f'EpisodeEvaluation.epsilon is {self.epsilon}: give a probability'
       )
     for name in ('num_steps', 'num_environments'):
       number = getattr(self, name)
       if not isinstance(number, int) or number < 1:
         raise UserError(
-            f'AtariEvaluation.{name} is {number!r}: give a whole number, at '
+            f'EpisodeEvaluation.{name} is {number!r}: give a whole number, at '
             'least 1'
         )
 
@@ -128,7 +130,7 @@ class AtariEvaluation:
 
     Args:
       select_actions: chooses without exploring; see `SelectActions`. The
-        observations are a view, see `atari.AtariVector`.
+        observations may be a view, see `atari.AtariVector`.
       seeds: S numbers, 0 or more.
       iteration: 0 or more.
 
@@ -138,31 +140,33 @@ class AtariEvaluation:
       eval_episode_length: [S] float64, their mean length in agent steps.
 
     Raises:
-      UserError: a negative seed, or actions that the game does not have.
+      UserError: a negative seed, or actions that there are not.
     """
     shape = (len(seeds), self.num_environments)
-    vector = self._vector(len(seeds))
+    environments = self._vector(len(seeds))
     generators = [
         _generator(seed, iteration, environment)
         for seed in seeds
         for environment in range(self.num_environments)
     ]
-    exploration = _Exploration(generators, self.epsilon, vector.num_actions)
+    exploration = _Exploration(
+        generators, self.epsilon, environments.num_actions
+    )
     tally = _Tally(len(generators), self.num_steps / self.num_environments)
-    observation = vector.reset(
-        [int(x.integers(atari.MAX_SEED, endpoint=True)) for x in generators]
+    observation = environments.reset(
+        [int(x.integers(vector.MAX_SEED, endpoint=True)) for x in generators]
     )
     step = 0
     while tally.going_on.any():
       frames = observation.reshape(*shape, *observation.shape[1:])
       greedy = np.asarray(select_actions(frames, step)).reshape(-1)
-      result = vector.step(exploration.mix(greedy, step))
+      result = environments.step(exploration.mix(greedy, step))
       tally.add(result)
       observation = result.observation
       step += 1
     return _means(tally, shape)
 
-  def _vector(self, num_seeds: int) -> atari.AtariVector:
+  def _vector(self, num_seeds: int) -> vector.VectorEnvironment:
     if num_seeds not in self._vectors:
       rows = num_seeds * self.num_environments
       # One set of emulators is kept: a run does not change its seeds.

@@ -1,0 +1,82 @@
+"""Epsilon-greedy actions on frames that are stacked on the device."""
+
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+
+from implicit_underparam import types
+from implicit_underparam.data import sampling
+
+
+class ActingAgent(Protocol):
+  """What an agent needs to act."""
+
+  def apply(
+      self, params: types.Params, state: types.Array, rng: types.Array | None
+  ) -> types.NetworkOutput:
+    """The network's output at states [B, ...]; with a key, with its noise."""
+
+
+def push_frame(
+    stack: types.Array, frame: types.Array, begins: types.Array
+) -> types.Array:
+  """The states that new frames make.
+
+  Args:
+    stack: [K, ..., stack_size], the states before.
+    frame: [K, ...], the new frames.
+    begins: [K] bool, where an episode begins: what lies before is zeros.
+
+  Returns:
+    [K, ..., stack_size].
+  """
+  begins = begins.reshape(-1, *(1,) * (stack.ndim - 1))
+  old = jnp.where(begins, jnp.zeros((), stack.dtype), stack[..., 1:])
+  return jnp.concatenate([old, frame[..., None].astype(stack.dtype)], axis=-1)
+
+
+def epsilon_greedy(
+    agent: ActingAgent,
+    params: types.Params,
+    state: types.Array,
+    rng: types.Array,
+    epsilon: types.Array | float,
+) -> types.Array:
+  """Actions that are uniform with probability epsilon, else greedy.
+
+  Args:
+    agent: gives Q; a network with noise gets it.
+    params: of the network.
+    state: [K, ...].
+    rng: a key.
+    epsilon: [], a probability.
+
+  Returns:
+    [K] int32.
+  """
+  noise_rng, explore_rng, action_rng = jax.random.split(rng, 3)
+  q_values = agent.apply(params, state, noise_rng).q_values
+  num_environments, num_actions = q_values.shape
+  explores = jax.random.uniform(explore_rng, (num_environments,)) < epsilon
+  drawn = sampling.uniform_indices(action_rng, num_environments, num_actions)
+  greedy = jnp.argmax(q_values, axis=-1).astype(jnp.int32)
+  return jnp.where(explores, drawn, greedy)
+
+
+def linearly_decaying_epsilon(
+    step: int, decay_period: int, warmup_steps: int, epsilon: float
+) -> float:
+  """1 during the warm-up, then linearly down to `epsilon` (Mnih et al., 2015).
+
+  Args:
+    step: agent steps taken.
+    decay_period: agent steps over which it falls; 0 for at once.
+    warmup_steps: agent steps before it falls.
+    epsilon: the last value.
+  """
+  left = decay_period + warmup_steps - step
+  if left <= 0:
+    return epsilon
+  share = min(1.0, left / decay_period) if decay_period else 1.0
+  return epsilon + (1.0 - epsilon) * share

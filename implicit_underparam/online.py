@@ -1,0 +1,399 @@
+"""Training while playing: the loop of the online experiments (section 3)."""
+
+import dataclasses
+import fractions
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import gin
+import jax
+import jax.numpy as jnp
+
+from implicit_underparam import (
+    acting,
+    episode_evaluation,
+    online_checks,
+    probing,
+    types,
+)
+from implicit_underparam import learner as learner_lib
+from implicit_underparam import target_features as target_features_lib
+from implicit_underparam.agents import cql, value
+from implicit_underparam.data import dopamine_replay, ring
+from implicit_underparam.data import replay as replay_lib
+from implicit_underparam.envs import vector
+
+if TYPE_CHECKING:
+  from implicit_underparam import online_program
+
+# A period that no count of steps is a multiple of.
+_NEVER = 2**31 - 1
+
+
+class OnlineState(NamedTuple):
+  """One seed between two iterations.
+
+  Attributes:
+    train: parameters, target, optimiser.
+    rng: a key; never changes, steps are folded in.
+    steps: [] int32, agent steps taken.
+    iterations: [] int32, iterations that were finite.
+    finite: [] bool, False once a loss or a parameter was NaN or infinite;
+      `train` is then what it was before that iteration.
+  """
+
+  train: types.TrainState
+  rng: types.Array
+  steps: types.Array
+  iterations: types.Array
+  finite: types.Array
+
+
+class Learning(NamedTuple):
+  """What gradient steps change within an iteration, for one seed.
+
+  Attributes:
+    train: parameters, target, optimiser.
+    totals: the steps' scalars, summed.
+  """
+
+  train: types.TrainState
+  totals: Mapping[str, types.Array]
+
+
+@gin.register
+@dataclasses.dataclass(frozen=True)
+class OnlineLoop:
+  """Acting, a replay, and n gradient steps for every agent step.
+
+  Attributes:
+    learner: the gradient step, with a value agent.
+    environment: what is played.
+    replay: what is kept of it: `Replay`, or `DopamineReplay`.
+    evaluation: how returns are measured; None for not at all.
+    training_steps: agent steps of one iteration, a seed.
+    data_reuse_ratio: n, gradient steps for each agent step; may be a fraction
+      below 1 (0.25 is Dopamine's update every 4 steps) or above.
+    min_replay_history: agent steps before the first gradient step.
+    target_update_clock: what `Learner.target_update_period` counts:
+      'gradient_steps' (Table B.1) or 'agent_steps' (Dopamine).
+    epsilon_train: probability of a random action, once it has decayed.
+    epsilon_decay_period: agent steps over which it decays from 1.
+    reward_clip: rewards are clipped to +- this before they are kept; None
+      for not at all.
+    num_environments: K, played side by side by each seed.
+    num_threads: that all emulators share; 0 is one a core.
+    overlap: step the environments while gradient steps are taken; actions
+      then come from the parameters before them. False is Dopamine's order.
+    probe_size: transitions on which the network is measured (section A).
+    target_features: how the rank of the target's features is measured
+      (Figure D.2); None for not at all.
+  """
+
+  learner: learner_lib.Learner
+  environment: vector.Environment
+  replay: replay_lib.Replay | dopamine_replay.DopamineReplay
+  evaluation: episode_evaluation.EpisodeEvaluation | None = None
+  training_steps: int = 250_000
+  data_reuse_ratio: float = 0.25
+  min_replay_history: int = 20_000
+  target_update_clock: str = 'gradient_steps'
+  epsilon_train: float = 0.01
+  epsilon_decay_period: int = 250_000
+  reward_clip: float | None = 1.0
+  num_environments: int = 1
+  num_threads: int = 0
+  overlap: bool = True
+  probe_size: int = 2048
+  target_features: target_features_lib.TargetFeatures | None = None
+
+  def __post_init__(self) -> None:
+    online_checks.check(self)
+
+  @property
+  def agent(self) -> value.ValueAgent | cql.CQLAgent:
+    """The learner's agent."""
+    assert isinstance(self.learner.agent, (value.ValueAgent, cql.CQLAgent))
+    return self.learner.agent
+
+  @property
+  def layout(self) -> ring.RingBuffer:
+    """How a seed's experience lies in memory."""
+    return self._replay.layout(
+        self.num_environments,
+        self.environment.stack_size,
+        self.agent.update_horizon,
+        self.agent.gamma,
+    )
+
+  def compile(
+      self, seeds: Sequence[int], seed_axis: str
+  ) -> 'online_program.OnlineProgram':
+    """The experiment for several seeds."""
+    # Imported late: the two need each other.
+    from implicit_underparam import online_program
+
+    return online_program.OnlineProgram(self, seeds, seed_axis)
+
+  def updates_by(self, steps: int) -> int:
+    """Gradient steps that are due once so many agent steps are taken."""
+    ratio = fractions.Fraction(str(self.data_reuse_ratio))
+    return math.floor(ratio * max(0, steps - self.min_replay_history))
+
+  def target_updates_by(self, steps: int) -> int:
+    """Target updates that are due then, by the agent steps' clock."""
+    period = self.learner.target_update_period
+    if self.target_update_clock != 'agent_steps' or period is None:
+      return 0
+    # As Dopamine: what falls before the first gradient step is left out.
+    return max(0, steps // period - self.min_replay_history // period)
+
+  def epsilon(self, steps: int) -> float:
+    """Probability of a random action once so many agent steps are taken."""
+    return acting.linearly_decaying_epsilon(
+        steps,
+        self.epsilon_decay_period,
+        self.min_replay_history,
+        self.epsilon_train,
+    )
+
+  def hyperparameters(self, count: int) -> types.Hyperparameters:
+    """Of `count` gradient steps, whose number is compiled in."""
+    hyper = self.learner.hyperparameters(count)._replace(gradient_steps=count)
+    if self.target_update_clock == 'agent_steps':
+      hyper = hyper._replace(target_update_period=jnp.int32(_NEVER))
+    return hyper
+
+  def init(self, rng: types.Array) -> OnlineState:
+    """Fresh parameters."""
+    params_rng, rng = jax.random.split(rng)
+    train = self.learner.init(params_rng, self._states(1))
+    zero = jnp.int32(0)
+    return OnlineState(train, rng, zero, zero, jnp.bool_(True))
+
+  def empty_replay(self, frames_here: bool) -> replay_lib.Contents:
+    """A replay of one seed; without its frames if they are kept elsewhere."""
+    shape = self.environment.frame_shape if frames_here else None
+    return self._replay.init(self.layout, shape, self.environment.frame_dtype)
+
+  def act(
+      self,
+      params: types.Params,
+      stack: types.Array,
+      frame: types.Array,
+      begins: types.Array,
+      rng: types.Array,
+      step: types.Array,
+      epsilon: types.Array,
+  ) -> tuple[types.Array, types.Array]:
+    """The states [K, ..., stack] that frames make, and actions [K] in them."""
+    stack = acting.push_frame(stack, frame, begins)
+    rng = jax.random.fold_in(jax.random.fold_in(rng, 1), step)
+    actions = acting.epsilon_greedy(self.agent, params, stack, rng, epsilon)
+    return stack, actions
+
+  def add(
+      self,
+      contents: replay_lib.Contents,
+      step: types.Array,
+      frames: types.Array | None,
+      result: ring.Result,
+  ) -> replay_lib.Contents:
+    """Keeps a step; `step` counts those of each environment."""
+    return self._replay.add(self.layout, contents, step, frames, result)
+
+  def update(
+      self,
+      learning: Learning,
+      tree: Any,
+      kept: ring.Ring,
+      rng: types.Array,
+      first: types.Array,
+      count: int,
+  ) -> tuple[Learning, Any]:
+    """Takes gradient steps on batches of a replay that is all on the device.
+
+    Args:
+      learning: before.
+      tree: the replay's priorities, or None.
+      kept: the replay's ring.
+      rng: of the seed.
+      first: [] int32, gradient steps taken before.
+      count: gradient steps to take.
+
+    Returns:
+      Both after.
+    """
+    train, tree, means = self.learner.fit_with_feedback(
+        learning.train,
+        tree,
+        lambda tree, i, key: self.sample(replay_lib.Contents(kept, tree), key),
+        lambda tree, batch, losses: self._replay.feedback(
+            tree, batch.indices, losses
+        ),
+        jax.random.fold_in(rng, 0),
+        self.hyperparameters(count),
+        first,
+    )
+    totals = jax.tree.map(
+        lambda total, mean: total + count * mean, learning.totals, means
+    )
+    return Learning(train, totals), tree
+
+  def sample(
+      self, contents: replay_lib.Contents, key: types.Array
+  ) -> types.Batch:
+    """A batch of a replay that is all on the device."""
+    drawn = self._replay.draw(self.layout, contents, key)
+    batch = self.layout.batch(contents.ring, drawn.rows)
+    return batch._replace(weight=drawn.weight)
+
+  def draw(
+      self, contents: replay_lib.Contents, rng: types.Array, step: types.Array
+  ) -> replay_lib.Drawn:
+    """The rows that `update` draws for its step-th gradient step."""
+    key = learner_lib.sample_key(jax.random.fold_in(rng, 0), step)
+    return self._replay.draw(self.layout, contents, key)
+
+  def update_on_windows(
+      self,
+      learning: Learning,
+      tree: Any,
+      kept: ring.Ring,
+      drawn: replay_lib.Drawn,
+      windows: types.Array,
+      rng: types.Array,
+      first: types.Array,
+  ) -> tuple[Learning, Any]:
+    """One step of `update`, with rows of `draw` and the frames around them."""
+    batch = self.layout.batch(kept, drawn.rows, windows)
+    batch = batch._replace(weight=drawn.weight)
+    learning, losses = self.update_on(learning, batch, rng, first)
+    return learning, self._replay.feedback(tree, drawn.rows, losses)
+
+  def update_on(
+      self,
+      learning: Learning,
+      batch: types.Batch,
+      rng: types.Array,
+      first: types.Array,
+  ) -> tuple[Learning, types.Array]:
+    """One gradient step on a given batch, and its losses [B]."""
+    train, losses, means = self.learner.fit_with_feedback(
+        learning.train,
+        jnp.zeros(batch.action.shape, jnp.float32),
+        lambda replay, i, key: batch,
+        lambda replay, batch, losses: losses,
+        jax.random.fold_in(rng, 0),
+        self.hyperparameters(1),
+        first,
+    )
+    totals = jax.tree.map(jnp.add, learning.totals, means)
+    return Learning(train, totals), losses
+
+  def totals(self, train: types.TrainState) -> Mapping[str, types.Array]:
+    """Zeros for the scalars of gradient steps."""
+    states = self._states(self.replay.batch_size)
+    numbers = jnp.zeros(len(states))
+    batch = types.Batch(
+        states, numbers.astype(jnp.int32), numbers, states, numbers
+    )
+    shapes = jax.eval_shape(
+        lambda train: self.learner.step(
+            train, batch, jax.random.key(0), self.hyperparameters(1)
+        )[1],
+        train,
+    )
+    return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+  def update_target(self, learning: Learning) -> Learning:
+    """The target update of the agent steps' clock."""
+    rate = self.learner.target_update_rate
+    train = self.learner.update_target(learning.train, rate)
+    return learning._replace(train=train)
+
+  def finish(
+      self,
+      learning: Learning,
+      before: types.TrainState,
+      finite: types.Array,
+      count: types.Array,
+  ) -> tuple[types.TrainState, Mapping[str, types.Array], types.Array]:
+    """Ends an iteration: what it left, the steps' means, whether finite.
+
+    Args:
+      learning: after its gradient steps.
+      before: what is kept if a number is not finite.
+      finite: [] bool, of the iterations before.
+      count: [] float32, its gradient steps.
+    """
+    finite &= learner_lib.all_finite((learning.train.params, learning.totals))
+    train = jax.tree.map(
+        lambda x, y: jnp.where(finite, x, y), learning.train, before
+    )
+    means = jax.tree.map(lambda x: x / count, learning.totals)
+    return train, means, finite
+
+  def probe_rows(
+      self, kept: ring.Ring, rng: types.Array, steps: types.Array
+  ) -> types.Array:
+    """Fresh i.i.d. rows of the replay for the measures: [probe_size]."""
+    key = jax.random.fold_in(jax.random.fold_in(rng, 2), steps)
+    return self.layout.draw(kept, key, self.probe_size)
+
+  def measure(
+      self, train: types.TrainState, kept: ring.Ring | None, given: Any
+  ) -> tuple[dict[str, types.Probe], dict[str, types.Array]]:
+    """The probes and TD errors on transitions of the replay.
+
+    Args:
+      train: of the network.
+      kept: the replay's ring; None where batches are given.
+      given: (rows [P], None), or with their frames [P, stack_size + n, ...];
+        or a batch of P transitions.
+    """
+
+    def batch_of(given: Any) -> types.Batch:
+      if kept is None:
+        assert isinstance(given, types.Batch)
+        return given
+      return self.layout.batch(kept, *given)
+
+    probe, td_errors = probing.measure(self.agent, train, batch_of, given)
+    return {'all': probe}, td_errors
+
+  def measure_target(
+      self,
+      train: types.TrainState,
+      contents: replay_lib.Contents,
+      rows: types.Array,
+      rng: types.Array,
+      steps: types.Array,
+  ) -> types.Probe:
+    """Features fit to gamma P^pi Q on the states of some rows (Figure D.2)."""
+    assert self.target_features is not None
+    key = jax.random.fold_in(jax.random.fold_in(rng, 3), steps)
+    fitted = self.target_features.fit(
+        self.learner, train, lambda _, key: self.sample(contents, key), key
+    )
+
+    def batch_of(rows: types.Array) -> types.Batch:
+      return self.layout.batch(contents.ring, rows)
+
+    return probing.measure(self.agent, fitted, batch_of, rows)[0]
+
+  def greedy(self, params: types.Params, state: types.Array) -> types.Array:
+    """The best actions in states [B, ...]: [B]."""
+    return jnp.argmax(self.agent.apply(params, state).q_values, axis=-1)
+
+  def _states(self, count: int) -> types.Array:
+    environment = self.environment
+    return jnp.zeros(
+        (count, *environment.observation_shape), environment.frame_dtype
+    )
+
+  @property
+  def _replay(self) -> replay_lib.Replay:
+    assert isinstance(self.replay, replay_lib.Replay)
+    return self.replay

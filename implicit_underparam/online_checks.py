@@ -1,0 +1,118 @@
+"""What an online loop's options have to be."""
+
+from typing import TYPE_CHECKING
+
+from implicit_underparam import errors
+from implicit_underparam.agents import cql, value
+from implicit_underparam.data import dopamine_replay, replay
+
+if TYPE_CHECKING:
+  from implicit_underparam import online
+
+CLOCKS = ('gradient_steps', 'agent_steps')
+
+
+def check(loop: 'online.OnlineLoop') -> None:
+  """Looks at every option.
+
+  Raises:
+    UserError: one cannot be.
+  """
+  _check_parts(loop)
+  for name in ('training_steps', 'num_environments', 'probe_size'):
+    _check_whole(loop, name, 1)
+  for name in ('min_replay_history', 'epsilon_decay_period', 'num_threads'):
+    _check_whole(loop, name, 0)
+  _check_numbers(loop)
+  _check_history(loop)
+
+
+def check_actions(loop: 'online.OnlineLoop', num_actions: int) -> None:
+  """The network has the environment's actions.
+
+  Raises:
+    UserError: it has others.
+  """
+  environment = loop.environment
+  if num_actions != environment.num_actions:
+    network = type(loop.agent.network).__name__
+    raise errors.UserError(
+        f'{network}.num_actions is {num_actions}, and {environment.name} has '
+        f'{environment.num_actions}: bind it to that'
+    )
+
+
+def _check_parts(loop: 'online.OnlineLoop') -> None:
+  if not isinstance(loop.learner.agent, (value.ValueAgent, cql.CQLAgent)):
+    raise errors.UserError(
+        'OnlineLoop.learner has an agent that does not learn from '
+        'transitions: bind Learner.agent, for example to @DQNAgent()'
+    )
+  if loop.agent.needs_returns:
+    raise errors.UserError(
+        f'OnlineLoop.learner has a {type(loop.agent).__name__}, which learns '
+        'from a fixed data set only: use OfflineLoop'
+    )
+  if not hasattr(loop.environment, 'make'):
+    raise _error(loop, 'environment', 'bind it to @AtariEnvironment()')
+  kinds = (replay.Replay, dopamine_replay.DopamineReplay)
+  if not isinstance(loop.replay, kinds):
+    raise _error(loop, 'replay', 'bind it to @Replay()')
+  if loop.target_features and not isinstance(loop.replay, replay.Replay):
+    raise _error(loop, 'target_features', 'this needs @Replay()')
+
+
+def _check_whole(loop: 'online.OnlineLoop', name: str, least: int) -> None:
+  number = getattr(loop, name)
+  if not isinstance(number, int) or number < least:
+    raise _error(loop, name, f'give a whole number, at least {least}')
+
+
+def _check_numbers(loop: 'online.OnlineLoop') -> None:
+  ratio = loop.data_reuse_ratio
+  if not value.is_finite(ratio) or not 0.01 <= ratio <= 1000:
+    raise _error(
+        loop,
+        'data_reuse_ratio',
+        'give the gradient steps for each agent step, such as 0.25, 1 or 4',
+    )
+  epsilon = loop.epsilon_train
+  if not value.is_finite(epsilon) or not 0 <= epsilon <= 1:
+    raise _error(loop, 'epsilon_train', 'give a probability')
+  clip = loop.reward_clip
+  if clip is not None and (not value.is_finite(clip) or clip <= 0):
+    raise _error(loop, 'reward_clip', 'give a number above 0, or None')
+  if loop.target_update_clock not in CLOCKS:
+    raise _error(loop, 'target_update_clock', f'use one of {", ".join(CLOCKS)}')
+  if loop.training_steps % loop.num_environments:
+    raise _error(
+        loop,
+        'training_steps',
+        f'give a multiple of num_environments ({loop.num_environments})',
+    )
+
+
+def _check_history(loop: 'online.OnlineLoop') -> None:
+  """The first batch finds transitions."""
+  size = loop.replay.batch_size
+  least = (loop.agent.update_horizon + 1) * loop.num_environments + size
+  if loop.replay.capacity < least:
+    kind = type(loop.replay).__name__
+    raise errors.UserError(
+        f'{kind}.capacity is {loop.replay.capacity}, too small for batches of '
+        f'{size}: make it {least} or more'
+    )
+  if loop.min_replay_history < least:
+    raise _error(
+        loop,
+        'min_replay_history',
+        f'give at least {least}, for a first batch of {size}',
+    )
+
+
+def _error(
+    loop: 'online.OnlineLoop', name: str, advice: str
+) -> errors.UserError:
+  return errors.UserError(
+      f'OnlineLoop.{name} is {getattr(loop, name)!r}: {advice}'
+  )

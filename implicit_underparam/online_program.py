@@ -1,0 +1,338 @@
+"""Drives an online loop for several seeds: emulators, dispatches, evaluation.
+
+Each step acts for all seeds, lets the environments go on in their threads
+while the gradient steps that are due run on the device, and keeps what came
+of it. The host waits for the device once a step, for the actions.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+
+from implicit_underparam import (
+    lanes,
+    online,
+    online_checks,
+    playing,
+    program,
+    replay_drivers,
+    types,
+)
+from implicit_underparam.data import replay, replay_recorder
+from implicit_underparam.envs import vector
+from implicit_underparam.online_functions import Functions
+
+_EVALUATED = ('eval_return', 'eval_episodes', 'eval_episode_length')
+
+
+class OnlineProgram:
+  """An `OnlineLoop` compiled for several seeds; a `types.Program`.
+
+  Args:
+    loop: the experiment.
+    seeds: one run each.
+    seed_axis: see `lanes.split`.
+
+  Raises:
+    UserError: the network does not fit the environment, or the replay does
+      not fit into memory.
+  """
+
+  waits = True
+
+  def __init__(
+      self, loop: online.OnlineLoop, seeds: Sequence[int], seed_axis: str
+  ):
+    self.loop = loop
+    self.seeds = tuple(seeds)
+    self.environment = loop.environment
+    self._shapes = jax.eval_shape(self._init_seed, jnp.uint32(0))
+    online_checks.check_actions(loop, self._num_actions())
+    split = lanes.split(self.seeds, seed_axis)
+    functions = {
+        n: Functions(loop, n) for n in {len(x.seeds) for x in split}
+    }
+    frames_here = self._place(split)
+    self._running = [
+        playing.RunningLane(
+            x, functions[len(x.seeds)],
+            self._driver(x, functions[len(x.seeds)], frames_here),
+        )  # fmt: skip
+        for x in split
+    ]
+    self._vector: vector.VectorEnvironment | None = None
+    self._recorder: replay_recorder.ReplayRecorder | None = None
+
+  def log_replay(self, folder: Any) -> None:
+    """Writes what is played as replay_logs below a folder.
+
+    Raises:
+      UserError: these cannot hold it.
+    """
+    self._recorder = replay_recorder.ReplayRecorder(
+        folder, self.loop.environment, self.seeds, self.loop.num_environments,
+        self.loop.agent.update_horizon,
+    )  # fmt: skip
+
+  def init(self) -> Any:
+    """The state of every lane before the first iteration."""
+    init = program.compile_init(self._init_seed)
+    return [
+        jax.device_put(init(jnp.asarray(x.seeds, jnp.uint32)), x.device)
+        for x, _, _ in self._running
+    ]
+
+  def snapshot(self, state: Any) -> Any:
+    """All that a checkpoint needs."""
+    tree = {
+        'lanes': state,
+        'replay': [x.driver.save() for x in self._running],
+    }
+    if self._recorder is not None:
+      tree['log'] = self._recorder.suspend()
+    return tree
+
+  def place(self, tree: Any) -> Any:
+    """The state to go on with, from what a checkpoint gave back."""
+    for lane, saved in zip(self._running, tree['replay'], strict=True):
+      lane.driver.load(saved)
+    if self._recorder is not None:
+      self._recorder.resume(tree['log'])
+    return [
+        jax.device_put(state, x.lane.device)
+        for x, state in zip(self._running, tree['lanes'], strict=True)
+    ]
+
+  def close(self) -> None:
+    """Ends what is written beside the checkpoints."""
+    if self._recorder is not None:
+      self._recorder.close()
+
+  def iterate(self, state: Any) -> tuple[Any, types.IterationOutput]:
+    """An iteration of every seed; the given state is consumed."""
+    first = int(state[0].steps[0])
+    # The gradient steps consume their state; this is gone back to if a
+    # number is not finite.
+    before = [jax.tree.map(jnp.copy, x.train) for x in state]
+    player = self._play(state)
+    results = [
+        self._finish(*x, first)
+        for x in zip(self._running, state, player.learning, before, strict=True)
+    ]
+    output = _concatenate([x for _, x in results])
+    played = self._played(player, first + self.loop.training_steps)
+    scalars = {**output.scalars, **played}
+    iteration = first // self.loop.training_steps
+    scalars |= self._evaluate([x.parameters for _, x in results], iteration)
+    new = [x for x, _ in results]
+    return new, output._replace(scalars=scalars)
+
+  def probe(self, state: Any) -> Mapping[str, types.Probe]:
+    """Every seed's probes, without an update."""
+    probes = [
+        x.driver.measure(s.train, s.rng, s.steps)[0]
+        for x, s in zip(self._running, state, strict=True)
+    ]
+    return _concatenate(probes)
+
+  def output_shapes(self) -> types.IterationOutput:
+    """Shapes and types of one seed's output."""
+    train = self._shapes.train
+    loop = self.loop
+    number: Any = jax.ShapeDtypeStruct((), jnp.float32)
+    example = jax.ShapeDtypeStruct(
+        (loop.probe_size, *loop.environment.observation_shape),
+        loop.environment.frame_dtype,
+    )
+    network = jax.eval_shape(loop.agent.apply, train.params, example)
+    probe = types.Probe(network.features, network.q_values)
+    names = [
+        *jax.eval_shape(loop.totals, train),
+        'td_error_target', 'td_error_online', 'td_error_huber',
+        'train_return', 'train_episodes', 'epsilon', 'target_updates',
+        *(_EVALUATED if loop.evaluation else ()),
+    ]  # fmt: skip
+    probes = ['all'] + ['target'] * (loop.target_features is not None)
+    count: Any = jax.ShapeDtypeStruct((), jnp.int32)
+    flag: Any = jax.ShapeDtypeStruct((), bool)
+    return types.IterationOutput(
+        scalars=dict.fromkeys(names, number),
+        probes=dict.fromkeys(probes, probe),
+        parameters=train.params,
+        gradient_steps=count,
+        environment_steps=count,
+        iterations=count,
+        finite=flag,
+    )
+
+  def _init_seed(self, seed: types.Array) -> Any:
+    return self.loop.init(jax.random.key(seed))
+
+  def _num_actions(self) -> int:
+    environment = self.loop.environment
+    example = jax.ShapeDtypeStruct(
+        (1, *environment.observation_shape), environment.frame_dtype
+    )
+    output = jax.eval_shape(
+        self.loop.agent.apply, self._shapes.train.params, example
+    )
+    return int(output.q_values.shape[-1])
+
+  def _place(self, split: Sequence[lanes.Lane]) -> bool:
+    """Whether the frames lie on the devices; prints where, and why."""
+    loop = self.loop
+    if not isinstance(loop.replay, replay.Replay):
+      return False
+    shape, dtype = loop.environment.frame_shape, loop.environment.frame_dtype
+    device = split[0].device
+    together = sum(len(x.seeds) for x in split if x.device == device)
+    place, line = loop.replay.place(
+        int(np.prod(shape)) * np.dtype(dtype).itemsize, together, device
+    )
+    print(line, flush=True)
+    return place == 'device'
+
+  def _driver(
+      self, lane: lanes.Lane, functions: Functions, frames_here: bool
+  ) -> replay_drivers.Driver:
+    loop, count = self.loop, len(lane.seeds)
+    if not isinstance(loop.replay, replay.Replay):
+      return replay_drivers.DopamineDriver(loop, functions, lane.seeds)
+    with jax.default_device(lane.device):
+      empty = jax.jit(
+          jax.vmap(lambda _: loop.empty_replay(frames_here))
+      )(jnp.arange(count))
+    if frames_here:
+      return replay_drivers.DeviceDriver(loop, functions, empty, lane.device)
+    return replay_drivers.HostDriver(
+        loop, functions, empty, lane.device, count
+    )
+
+  def _play(self, state: Sequence[Any]) -> playing.Player:
+    """The agent steps and gradient steps of an iteration."""
+    loop, stride = self.loop, self.loop.num_environments
+    if self._vector is None:
+      self._vector = loop.environment.make(
+          len(self.seeds) * stride, loop.num_threads
+      )
+    player = playing.Player(
+        loop,
+        self._running,
+        state,
+        [self._learning(x.train) for x in state],
+        self._vector,
+        self._recorder,
+    )
+    with self._bar(loop.training_steps, 'agent steps') as bar:
+      for _ in range(0, loop.training_steps, stride):
+        player.step()
+        bar.update(stride)
+    player.update()
+    return player
+
+  def _learning(self, train: types.TrainState) -> Any:
+    totals = self.loop.totals(self._shapes.train)
+    num_seeds = len(train.gradient_steps)
+    return online.Learning(
+        train,
+        jax.tree.map(
+            lambda x: jnp.zeros((num_seeds, *x.shape), x.dtype), totals
+        ),
+    )
+
+  def _played(self, player: playing.Player, last: int) -> dict[str, np.ndarray]:
+    """What is known on the host alone: [S] each."""
+    means = [np.mean(x) if x else np.nan for x in player.returns]
+    count = len(self.seeds)
+    values = {
+        'train_return': means,
+        'train_episodes': [len(x) for x in player.returns],
+        'epsilon': [self.loop.epsilon(last)] * count,
+        'target_updates': [self._target_updates(last)] * count,
+    }
+    return {name: np.array(x, np.float32) for name, x in values.items()}
+
+  def _target_updates(self, steps: int) -> int:
+    """Since the start of the run."""
+    loop = self.loop
+    if loop.target_update_clock == 'agent_steps':
+      return loop.target_updates_by(steps)
+    period = loop.learner.target_update_period
+    return loop.updates_by(steps) // period if period else 0
+
+  def _finish(
+      self,
+      lane: playing.RunningLane,
+      state: Any,
+      learning: Any,
+      before: Any,
+      first: int,
+  ) -> tuple[Any, types.IterationOutput]:
+    """The state after an iteration and what it shows."""
+    last = first + self.loop.training_steps
+    count = self.loop.updates_by(last) - self.loop.updates_by(first)
+    train, means, finite = lane.functions.finish(
+        learning, before, state.finite, np.float32(count)
+    )
+    steps = jnp.full_like(state.steps, last)
+    probes, td_errors = lane.driver.measure(train, state.rng, steps)
+    iterations = state.iterations + finite
+    output = types.IterationOutput(
+        scalars={**means, **td_errors},
+        probes=probes,
+        parameters=train.params,
+        gradient_steps=train.gradient_steps,
+        environment_steps=steps,
+        iterations=iterations,
+        finite=finite,
+    )
+    # Copies: the state is donated to the next iteration, and the output is
+    # read after that.
+    output = jax.tree.map(jnp.copy, output)
+    new = state._replace(
+        train=train, steps=steps, iterations=iterations, finite=finite
+    )
+    return new, output
+
+  def _evaluate(
+      self, params: Sequence[types.Params], iteration: int
+  ) -> dict[str, np.ndarray]:
+    evaluation = self.loop.evaluation
+    if evaluation is None:
+      return {}
+    wanted = evaluation.num_steps * len(self.seeds)
+    with self._bar(wanted, 'evaluation steps') as bar:
+
+      def select_actions(observations: np.ndarray, step: int) -> np.ndarray:
+        del step
+        bar.update(observations.shape[0] * observations.shape[1])
+        chosen = [
+            x.functions.greedy(p, observations[list(x.lane.places)])
+            for x, p in zip(self._running, params, strict=True)
+        ]
+        return np.concatenate([np.asarray(x) for x in chosen])
+
+      result = evaluation.run(select_actions, self.seeds, iteration)
+    return {name: np.asarray(result[name], np.float32) for name in _EVALUATED}
+
+  def _bar(self, total: int, unit: str) -> tqdm.tqdm:
+    return tqdm.tqdm(
+        total=total,
+        unit='it',
+        desc=unit,
+        leave=False,
+        position=1,
+        disable=not sys.stderr.isatty(),
+    )
+
+
+def _concatenate(trees: Sequence[Any]) -> Any:
+  """Lanes side by side, on the host where they are more than one."""
+  if len(trees) == 1:
+    return trees[0]
+  return jax.tree.map(lambda *x: np.concatenate(jax.device_get(x)), *trees)

@@ -1,0 +1,237 @@
+"""A lane's replay while it runs: on the device, in main memory, Dopamine's."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import jax
+import numpy as np
+
+from implicit_underparam import types
+from implicit_underparam.data import dopamine_replay, replay, ring
+
+if TYPE_CHECKING:
+  from implicit_underparam import online
+  from implicit_underparam.online_functions import Functions
+
+Measured = tuple[dict[str, types.Probe], dict[str, types.Array]]
+
+
+class Driver(Protocol):
+  """What the program does with a lane's replay; s seeds in front."""
+
+  def add(
+      self,
+      step: int,
+      frames: Any,
+      host_frames: np.ndarray,
+      result: ring.Result,
+  ) -> None:
+    """Keeps a step: frames [s, K, ...] there and here, results [s, K]."""
+
+  def update(
+      self, learning: Any, rng: types.Array, first: int, count: int
+  ) -> Any:
+    """Takes gradient steps."""
+
+  def measure(
+      self, train: types.TrainState, rng: types.Array, steps: types.Array
+  ) -> Measured:
+    """Probes and TD errors."""
+
+  def save(self) -> Any:
+    """What a checkpoint needs; not written to before the next call."""
+
+  def load(self, saved: Any) -> None:
+    """Goes on from there."""
+
+
+class DeviceDriver:
+  """All of it lies on the device, and a dispatch takes several steps."""
+
+  def __init__(
+      self, loop: 'online.OnlineLoop', functions: 'Functions',
+      contents: replay.Contents, device: jax.Device,
+  ):  # fmt: skip
+    self._loop = loop
+    self._functions = functions
+    self._device = device
+    self._contents = jax.device_put(contents, device)
+
+  def add(
+      self,
+      step: int,
+      frames: Any,
+      host_frames: np.ndarray,
+      result: ring.Result,
+  ) -> None:
+    """Keeps a step."""
+    del host_frames
+    self._contents = self._functions.add(
+        self._contents, np.int32(step), frames, result
+    )
+
+  def update(
+      self, learning: Any, rng: types.Array, first: int, count: int
+  ) -> Any:
+    """Takes gradient steps."""
+    kept, tree = self._contents
+    learning, tree = self._functions.update(count)(
+        learning, tree, kept, rng, np.int32(first)
+    )
+    self._contents = replay.Contents(kept, tree)
+    return learning
+
+  def measure(
+      self, train: types.TrainState, rng: types.Array, steps: types.Array
+  ) -> Measured:
+    """Probes and TD errors."""
+    kept = self._contents.ring
+    rows = self._functions.probe_rows(kept, rng, steps)
+    probes, errors = self._functions.measure(train, kept, (rows, None))
+    if self._loop.target_features is not None:
+      probes['target'] = self._functions.measure_target(
+          train, self._contents, rows, rng, steps
+      )
+    return probes, errors
+
+  def save(self) -> Any:
+    """What a checkpoint needs."""
+    return self._contents
+
+  def load(self, saved: Any) -> None:
+    """Goes on from there."""
+    self._contents = jax.device_put(saved, self._device)
+
+
+class HostDriver:
+  """The frames lie in main memory; those of one step at a time go over."""
+
+  def __init__(
+      self, loop: 'online.OnlineLoop', functions: 'Functions',
+      contents: replay.Contents, device: jax.Device, num_seeds: int,
+  ):  # fmt: skip
+    environment = loop.environment
+    self._functions = functions
+    self._device = device
+    self._contents = jax.device_put(contents, device)
+    self._frames = replay.HostFrames(
+        loop.layout,
+        num_seeds,
+        environment.frame_shape,
+        environment.frame_dtype,
+    )
+
+  def add(
+      self,
+      step: int,
+      frames: Any,
+      host_frames: np.ndarray,
+      result: ring.Result,
+  ) -> None:
+    """Keeps a step."""
+    del frames
+    self._frames.add(step, host_frames)
+    self._contents = self._functions.add(
+        self._contents, np.int32(step), None, result
+    )
+
+  def update(
+      self, learning: Any, rng: types.Array, first: int, count: int
+  ) -> Any:
+    """Takes gradient steps, one by one: priorities change with each."""
+    for i in range(first, first + count):
+      drawn = self._functions.draw(self._contents, rng, np.int32(i))
+      windows = self._frames.windows(np.asarray(drawn.rows))
+      kept, tree = self._contents
+      learning, tree = self._functions.update_on_windows(
+          learning, tree, kept, drawn, windows, rng, np.int32(i)
+      )
+      self._contents = replay.Contents(kept, tree)
+    return learning
+
+  def measure(
+      self, train: types.TrainState, rng: types.Array, steps: types.Array
+  ) -> Measured:
+    """Probes and TD errors."""
+    kept = self._contents.ring
+    rows = self._functions.probe_rows(kept, rng, steps)
+    windows = self._frames.windows(np.asarray(rows))
+    return self._functions.measure(train, kept, (rows, windows))
+
+  def save(self) -> Any:
+    """What a checkpoint needs."""
+    return {'columns': self._contents, 'frames': self._frames.frames}
+
+  def load(self, saved: Any) -> None:
+    """Goes on from there."""
+    self._contents = jax.device_put(saved['columns'], self._device)
+    self._frames.frames = saved['frames']
+
+
+class DopamineDriver:
+  """Dopamine's own buffers give batches and take losses."""
+
+  def __init__(
+      self, loop: 'online.OnlineLoop', functions: 'Functions',
+      seeds: Sequence[int],
+  ):  # fmt: skip
+    assert isinstance(loop.replay, dopamine_replay.DopamineReplay)
+    environment = loop.environment
+    self._loop = loop
+    self._functions = functions
+    self._buffers = loop.replay.open(
+        seeds,
+        loop.num_environments,
+        environment.frame_shape,
+        environment.frame_dtype,
+        environment.stack_size,
+        loop.agent.update_horizon,
+        loop.agent.gamma,
+    )
+
+  def add(
+      self,
+      step: int,
+      frames: Any,
+      host_frames: np.ndarray,
+      result: ring.Result,
+  ) -> None:
+    """Keeps a step."""
+    del step, frames
+    self._buffers.add(
+        host_frames,
+        np.asarray(result.action),
+        result.reward,
+        result.is_terminal,
+        result.episode_end,
+    )
+
+  def update(
+      self, learning: Any, rng: types.Array, first: int, count: int
+  ) -> Any:
+    """Takes gradient steps, one by one."""
+    for i in range(first, first + count):
+      batch = self._buffers.sample()
+      indices = batch.indices
+      learning, losses = self._functions.update_on(
+          learning, batch._replace(indices=None), rng, np.int32(i)
+      )
+      self._buffers.feedback(indices, np.asarray(losses))
+    return learning
+
+  def measure(
+      self, train: types.TrainState, rng: types.Array, steps: types.Array
+  ) -> Measured:
+    """Probes and TD errors."""
+    del rng, steps
+    batch = self._buffers.sample(self._loop.probe_size)
+    batch = batch._replace(indices=None, weight=None)
+    return self._functions.measure(train, None, batch)
+
+  def save(self) -> Any:
+    """What a checkpoint needs."""
+    return self._buffers.save()
+
+  def load(self, saved: Any) -> None:
+    """Goes on from there."""
+    self._buffers.load(saved)
