@@ -88,7 +88,7 @@ def _run(
     steps: int,
 ) -> Callable[[], int]:
   module = dopamine_shims.load(_AGENT)
-  _keep_tensorflow_off_gpus()
+  keep_tensorflow_off_gpus()
   methods = {'_build_replay_buffer': lambda self: buffer}
   if sample is not None:
     methods['_sample_from_replay_buffer'] = sample
@@ -118,7 +118,7 @@ def _played(store: frame_store.FrameStore) -> np.ndarray:
   return np.setdiff1d(np.arange(count), padding)
 
 
-def _keep_tensorflow_off_gpus() -> None:
+def keep_tensorflow_off_gpus() -> None:
   """TensorFlow only writes summaries here, and would take all the memory."""
   import tensorflow as tf
 

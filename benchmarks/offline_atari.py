@@ -14,11 +14,8 @@ compute the penalty are timed as well.
 
 import functools
 import importlib.util
-import os
 import pathlib
-import platform
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -225,14 +222,15 @@ def main(argv: Sequence[str]) -> None:
   elif jax.default_backend() != 'gpu':
     sys.exit('error: --platform=gpu: JAX finds none here; say --platform=cpu')
   scale = _scale()
-  print(f'device: {_device()}; JAX {jax.__version__}', flush=True)
+  device = timing.device_name(FLAGS.core)
+  print(f'device: {device}; JAX {jax.__version__}', flush=True)
   with tempfile.TemporaryDirectory() as folder:
     store = synthetic.prepared_set(pathlib.Path(folder) / 'set', scale.frames)
     found = contestants(store, scale.steps)
     for done in timing.in_turn(found, FLAGS.rounds, scale.seconds):
       print(f'round {done} of {FLAGS.rounds}', flush=True)
       if FLAGS.output:
-        timing.write_csv(FLAGS.output, found, _device())
+        timing.write_csv(FLAGS.output, found, device)
     offline_report.print_rates(found, _clock())
     offline_report.print_shares(found, _clock())
     offline_report.print_srank(found, _clock(), *probe_seconds(store))
@@ -243,11 +241,7 @@ def main(argv: Sequence[str]) -> None:
 def _platform() -> str:
   """'cpu' or 'gpu', found out without starting threads or taking the card."""
   if FLAGS.platform is None:
-    code = 'import jax; print(jax.default_backend())'
-    done = subprocess.run(
-        [sys.executable, '-c', code], capture_output=True, text=True, check=True
-    )
-    FLAGS['platform'].value = done.stdout.strip()
+    FLAGS['platform'].value = timing.default_platform()
   if FLAGS.platform not in _SCALES:
     sys.exit(f'error: --platform={FLAGS.platform}: one of {", ".join(_SCALES)}')
   return FLAGS.platform
@@ -265,14 +259,6 @@ def _scale() -> Scale:
 
 def _clock() -> str:
   return _SCALES[_platform()].clock
-
-
-def _device() -> str:
-  device = jax.devices()[0]
-  if device.platform != 'cpu':
-    return str(device.device_kind)
-  pinned = FLAGS.core >= 0 and hasattr(os, 'sched_setaffinity')
-  return f'{"one core" if pinned else "all cores"}, {platform.machine()}'
 
 
 def _print_formulations() -> None:

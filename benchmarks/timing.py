@@ -4,11 +4,15 @@ import csv
 import dataclasses
 import os
 import pathlib
+import platform
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
+
+import jax
 
 
 class Timing(NamedTuple):
@@ -65,6 +69,24 @@ class Contestant:
   def rates(self, clock: str) -> list[float]:
     """Seed-steps a second of 'wall' or 'cpu' time, one a timing."""
     return [x.steps / getattr(x, clock) for x in self.timings]
+
+
+def default_platform() -> str:
+  """JAX's, found out without starting threads here or taking the card."""
+  code = 'import jax; print(jax.default_backend())'
+  done = subprocess.run(
+      [sys.executable, '-c', code], capture_output=True, text=True, check=True
+  )
+  return done.stdout.strip()
+
+
+def device_name(core: int) -> str:
+  """What the timings are of; `core` as in `pin`."""
+  device = jax.devices()[0]
+  if device.platform != 'cpu':
+    return str(device.device_kind)
+  pinned = core >= 0 and hasattr(os, 'sched_setaffinity')
+  return f'{"one core" if pinned else "all cores"}, {platform.machine()}'
 
 
 def pin(core: int) -> None:

@@ -9,8 +9,11 @@ import jax
 class Lane(NamedTuple):
   """Some of the seeds.
 
+  The lane's arrays have its seeds in front, but for a single one, which has no
+  such axis: one in front of all parameters costs copies of them.
+
   Attributes:
-    seeds: they are the first axis of the lane's arrays.
+    seeds: one run each.
     places: of the seeds among all.
     device: where they live.
   """
@@ -18,6 +21,18 @@ class Lane(NamedTuple):
   seeds: tuple[int, ...]
   places: tuple[int, ...]
   device: jax.Device
+
+  def part(self, array: Any) -> Any:
+    """The lane's part of an array [S, ...] of all seeds."""
+    if len(self.seeds) == 1:
+      return array[self.places[0]]
+    return array[self.places[0] : self.places[-1] + 1]
+
+  def with_seeds(self, tree: Any) -> Any:
+    """The lane's arrays, with its seeds in front in any case."""
+    if len(self.seeds) == 1:
+      return jax.tree.map(lambda x: x[None], tree)
+    return tree
 
 
 def split(
@@ -60,23 +75,13 @@ def over_seeds(
 
   Args:
     function: of one seed.
-    in_axes: for each argument, 0 if it has the seeds in front, None if they
-      share it.
-    num_seeds: of the lane; a single one is not vectorised, which would make
-      grouped convolutions of its convolutions.
+    in_axes: for each argument, 0 if it has the lane's seeds in front, None if
+      they share it.
+    num_seeds: of the lane.
 
   Returns:
-    The function, with the seeds in front of every output.
+    The function; of a single seed, itself.
   """
-  if num_seeds > 1:
-    return jax.vmap(function, in_axes=tuple(in_axes))
-
-  def alone(*arguments: Any) -> Any:
-    pairs = zip(arguments, in_axes, strict=True)
-    given = [
-        x if axis is None else jax.tree.map(lambda y: y[0], x)
-        for x, axis in pairs
-    ]
-    return jax.tree.map(lambda y: y[None], function(*given))
-
-  return alone
+  if num_seeds == 1:
+    return function
+  return jax.vmap(function, in_axes=tuple(in_axes))

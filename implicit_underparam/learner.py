@@ -132,6 +132,7 @@ class Learner:
       rng: for losses that draw random numbers.
       hyperparameters: from `hyperparameters()`, or other values. What this
         learner was built without (a penalty, a period, averaging) stays out.
+        A period that is Python's 0 leaves target updates to the caller.
       count: steps taken, this one included, that a target update is due by;
         None counts from the start of the run.
 
@@ -220,13 +221,17 @@ class Learner:
       train, replay, metrics = one(i, train, replay)
       return train, replay, jax.tree.map(jnp.add, totals, metrics)
 
-    shapes = jax.eval_shape(one, jnp.int32(0), train, replay)[2]
-    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     num_steps = hyperparameters.gradient_steps
-    train, replay, totals = jax.lax.fori_loop(
-        0, num_steps, body, (train, replay, zeros)
-    )
-    means = jax.tree.map(lambda x: x / num_steps, totals)
+    if isinstance(num_steps, int) and num_steps == 1:
+      # A loop would carry copies of all parameters.
+      train, replay, means = one(jnp.int32(0), train, replay)
+    else:
+      shapes = jax.eval_shape(one, jnp.int32(0), train, replay)[2]
+      zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+      train, replay, totals = jax.lax.fori_loop(
+          0, num_steps, body, (train, replay, zeros)
+      )
+      means = jax.tree.map(lambda x: x / num_steps, totals)
     if self.target_update_period is None:
       train = self.update_target(train, hyperparameters.target_update_rate)
     return train, replay, means
@@ -284,7 +289,10 @@ class Learner:
       hyperparameters: types.Hyperparameters,
       count: types.Array,
   ) -> types.TrainState:
-    if self.target_update_period is None:
+    period = hyperparameters.target_update_period
+    if self.target_update_period is None or (
+        isinstance(period, int) and period == 0
+    ):
       return train
     updated = self.update_target(train, hyperparameters.target_update_rate)
     return train._replace(
@@ -292,7 +300,7 @@ class Learner:
             updated.target_params,
             train.target_params,
             count,
-            hyperparameters.target_update_period,
+            period,
         )
     )
 

@@ -122,7 +122,7 @@ def srank_lambda(features: Features, delta: float = 0.01) -> Integer:
   if num_rows < num_units:
     raise errors.UserError(
         f'srank_lambda needs at least d = {num_units} rows, and the probe has '
-        f'{num_rows}: raise OfflineLoop.probe_size, or leave the metric out'
+        f"{num_rows}: raise the loop's probe_size, or leave the metric out"
     )
   return srank_eigenvalues(matrix[:num_units], delta)
 

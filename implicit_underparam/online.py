@@ -27,8 +27,6 @@ from implicit_underparam.envs import vector
 if TYPE_CHECKING:
   from implicit_underparam import online_program
 
-# A period that no count of steps is a multiple of.
-_NEVER = 2**31 - 1
 
 
 class OnlineState(NamedTuple):
@@ -142,11 +140,15 @@ class OnlineLoop:
     return math.floor(ratio * max(0, steps - self.min_replay_history))
 
   def target_updates_by(self, steps: int) -> int:
-    """Target updates that are due then, by the agent steps' clock."""
+    """Target updates that are due once so many agent steps are taken.
+
+    By the agent steps' clock what falls before the first gradient step is left
+    out, as in Dopamine.
+    """
     period = self.learner.target_update_period
-    if self.target_update_clock != 'agent_steps' or period is None:
-      return 0
-    # As Dopamine: what falls before the first gradient step is left out.
+    assert period is not None
+    if self.target_update_clock == 'gradient_steps':
+      return self.updates_by(steps) // period
     return max(0, steps // period - self.min_replay_history // period)
 
   def epsilon(self, steps: int) -> float:
@@ -159,11 +161,13 @@ class OnlineLoop:
     )
 
   def hyperparameters(self, count: int) -> types.Hyperparameters:
-    """Of `count` gradient steps, whose number is compiled in."""
-    hyper = self.learner.hyperparameters(count)._replace(gradient_steps=count)
-    if self.target_update_clock == 'agent_steps':
-      hyper = hyper._replace(target_update_period=jnp.int32(_NEVER))
-    return hyper
+    """Of `count` gradient steps, whose number is compiled in.
+
+    Target updates are left to the program, which knows when they are due: a
+    branch beside every gradient step would copy parameters.
+    """
+    hyper = self.learner.hyperparameters(count)
+    return hyper._replace(gradient_steps=count, target_update_period=0)
 
   def init(self, rng: types.Array) -> OnlineState:
     """Fresh parameters."""
@@ -308,7 +312,7 @@ class OnlineLoop:
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
   def update_target(self, learning: Learning) -> Learning:
-    """The target update of the agent steps' clock."""
+    """One target update."""
     rate = self.learner.target_update_rate
     train = self.learner.update_target(learning.train, rate)
     return learning._replace(train=train)

@@ -60,6 +60,11 @@ def _check_parts(loop: 'online.OnlineLoop') -> None:
     raise _error(loop, 'replay', 'bind it to @Replay()')
   if loop.target_features and not isinstance(loop.replay, replay.Replay):
     raise _error(loop, 'target_features', 'this needs @Replay()')
+  if loop.learner.target_update_period is None:
+    raise errors.UserError(
+        'Learner.target_update_period is None, which is for fitted iterations: '
+        'give the steps between target updates, such as 2000'
+    )
 
 
 def _check_whole(loop: 'online.OnlineLoop', name: str, least: int) -> None:

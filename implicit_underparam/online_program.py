@@ -74,16 +74,22 @@ class OnlineProgram:
     Raises:
       UserError: these cannot hold it.
     """
+    loop = self.loop
     self._recorder = replay_recorder.ReplayRecorder(
-        folder, self.loop.environment, self.seeds, self.loop.num_environments,
-        self.loop.agent.update_horizon,
-    )  # fmt: skip
+        folder,
+        loop.environment,
+        self.seeds,
+        loop.num_environments,
+        loop.agent.update_horizon,
+        loop.replay.capacity,
+    )
 
   def init(self) -> Any:
     """The state of every lane before the first iteration."""
     init = program.compile_init(self._init_seed)
+    every = init(jnp.asarray(self.seeds, jnp.uint32))
     return [
-        jax.device_put(init(jnp.asarray(x.seeds, jnp.uint32)), x.device)
+        jax.device_put(jax.tree.map(x.part, every), x.device)
         for x, _, _ in self._running
     ]
 
@@ -115,7 +121,7 @@ class OnlineProgram:
 
   def iterate(self, state: Any) -> tuple[Any, types.IterationOutput]:
     """An iteration of every seed; the given state is consumed."""
-    first = int(state[0].steps[0])
+    first = int(np.ravel(state[0].steps)[0])
     # The gradient steps consume their state; this is gone back to if a
     # number is not finite.
     before = [jax.tree.map(jnp.copy, x.train) for x in state]
@@ -124,7 +130,7 @@ class OnlineProgram:
         self._finish(*x, first)
         for x in zip(self._running, state, player.learning, before, strict=True)
     ]
-    output = _concatenate([x for _, x in results])
+    output = self._merge([x for _, x in results])
     played = self._played(player, first + self.loop.training_steps)
     scalars = {**output.scalars, **played}
     iteration = first // self.loop.training_steps
@@ -138,7 +144,7 @@ class OnlineProgram:
         x.driver.measure(s.train, s.rng, s.steps)[0]
         for x, s in zip(self._running, state, strict=True)
     ]
-    return _concatenate(probes)
+    return self._merge(probes)
 
   def output_shapes(self) -> types.IterationOutput:
     """Shapes and types of one seed's output."""
@@ -204,9 +210,10 @@ class OnlineProgram:
     if not isinstance(loop.replay, replay.Replay):
       return replay_drivers.DopamineDriver(loop, functions, lane.seeds)
     with jax.default_device(lane.device):
-      empty = jax.jit(
-          jax.vmap(lambda _: loop.empty_replay(frames_here))
-      )(jnp.arange(count))
+      make = lanes.over_seeds(
+          lambda _: loop.empty_replay(frames_here), (0,), count
+      )
+      empty = jax.jit(make)(jnp.arange(count))
     if frames_here:
       return replay_drivers.DeviceDriver(loop, functions, empty, lane.device)
     return replay_drivers.HostDriver(
@@ -237,12 +244,10 @@ class OnlineProgram:
 
   def _learning(self, train: types.TrainState) -> Any:
     totals = self.loop.totals(self._shapes.train)
-    num_seeds = len(train.gradient_steps)
+    shape = train.gradient_steps.shape
     return online.Learning(
         train,
-        jax.tree.map(
-            lambda x: jnp.zeros((num_seeds, *x.shape), x.dtype), totals
-        ),
+        jax.tree.map(lambda x: jnp.zeros((*shape, *x.shape), x.dtype), totals),
     )
 
   def _played(self, player: playing.Player, last: int) -> dict[str, np.ndarray]:
@@ -253,17 +258,9 @@ class OnlineProgram:
         'train_return': means,
         'train_episodes': [len(x) for x in player.returns],
         'epsilon': [self.loop.epsilon(last)] * count,
-        'target_updates': [self._target_updates(last)] * count,
+        'target_updates': [self.loop.target_updates_by(last)] * count,
     }
     return {name: np.array(x, np.float32) for name, x in values.items()}
-
-  def _target_updates(self, steps: int) -> int:
-    """Since the start of the run."""
-    loop = self.loop
-    if loop.target_update_clock == 'agent_steps':
-      return loop.target_updates_by(steps)
-    period = loop.learner.target_update_period
-    return loop.updates_by(steps) // period if period else 0
 
   def _finish(
       self,
@@ -312,13 +309,25 @@ class OnlineProgram:
         del step
         bar.update(observations.shape[0] * observations.shape[1])
         chosen = [
-            x.functions.greedy(p, observations[list(x.lane.places)])
+            x.functions.greedy(p, x.lane.part(observations))
             for x, p in zip(self._running, params, strict=True)
         ]
-        return np.concatenate([np.asarray(x) for x in chosen])
+        flat = np.concatenate([np.asarray(x).reshape(-1) for x in chosen])
+        return flat.reshape(observations.shape[:2])
 
       result = evaluation.run(select_actions, self.seeds, iteration)
     return {name: np.asarray(result[name], np.float32) for name in _EVALUATED}
+
+  def _merge(self, trees: Sequence[Any]) -> Any:
+    """What the lanes gave, all seeds in front."""
+    trees = [
+        x.lane.with_seeds(tree)
+        for x, tree in zip(self._running, trees, strict=True)
+    ]
+    if len(trees) == 1:
+      return trees[0]
+    # They may lie on several devices.
+    return jax.tree.map(lambda *x: np.concatenate(jax.device_get(x)), *trees)
 
   def _bar(self, total: int, unit: str) -> tqdm.tqdm:
     return tqdm.tqdm(
@@ -329,10 +338,3 @@ class OnlineProgram:
         position=1,
         disable=not sys.stderr.isatty(),
     )
-
-
-def _concatenate(trees: Sequence[Any]) -> Any:
-  """Lanes side by side, on the host where they are more than one."""
-  if len(trees) == 1:
-    return trees[0]
-  return jax.tree.map(lambda *x: np.concatenate(jax.device_get(x)), *trees)

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from implicit_underparam import lanes, replay_drivers
@@ -68,10 +67,12 @@ class Player:
     self._rngs = [x.rng for x in state]
     self._environments = environments
     self._recorder = recorder
-    self._steps = int(state[0].steps[0])
+    self._steps = int(np.ravel(state[0].steps)[0])
     self._last = self._steps + loop.training_steps
     self._updates = loop.updates_by(self._steps)
     self._target_updates = loop.target_updates_by(self._steps)
+    self._by_updates = loop.target_update_clock == 'gradient_steps'
+    self._period = loop.learner.target_update_period or 1
     self._shape = (len(seeds), loop.num_environments)
     iteration = self._steps // loop.training_steps
     self._observation = environments.reset(
@@ -88,34 +89,48 @@ class Player:
     """One agent step of every environment."""
     frames = self._by_seed(self._observation[..., -1])
     here = [
-        jax.device_put(frames[_part(x)], x.lane.device) for x in self._running
+        jax.device_put(x.lane.part(frames), x.lane.device)
+        for x in self._running
     ]
     chosen = self._act(here)
-    actions = np.concatenate([np.asarray(x) for x in chosen])
-    self._environments.send(actions.reshape(-1))
+    actions = np.concatenate([np.asarray(x).reshape(-1) for x in chosen])
+    self._environments.send(actions)
     if self._loop.overlap:
       self.update()
     step = self._environments.receive()
-    self._keep(frames, here, actions, chosen, step)
+    self._keep(frames, here, self._by_seed(actions), chosen, step)
     if not self._loop.overlap:
       self.update()
 
   def update(self) -> None:
     """The gradient steps that are due by now, and the target updates."""
-    first, self._updates = self._updates, self._loop.updates_by(self._steps)
-    count = self._updates - first
-    before = self._target_updates
-    self._target_updates = self._loop.target_updates_by(self._steps)
+    due = self._loop.updates_by(self._steps)
+    targets_due = self._loop.target_updates_by(self._steps)
+    while self._updates < due:
+      count = min(due - self._updates, self._until_target_update())
+      for i, x in enumerate(self._running):
+        self.learning[i] = x.driver.update(
+            self.learning[i], self._rngs[i], self._updates, count
+        )
+      self._updates += count
+      if self._by_updates and not self._updates % self._period:
+        self._update_targets()
+    if not self._by_updates and targets_due > self._target_updates:
+      self._update_targets()
+    self._target_updates = targets_due
+
+  def _until_target_update(self) -> int:
+    """Gradient steps that no target update falls between."""
+    if not self._by_updates:
+      return max(1, self._loop.updates_by(self._last))
+    return self._period - self._updates % self._period
+
+  def _update_targets(self) -> None:
     for i, x in enumerate(self._running):
-      learning = self.learning[i]
-      if count:
-        learning = x.driver.update(learning, self._rngs[i], first, count)
-      if self._target_updates > before:
-        learning = x.functions.update_target(learning)
-      self.learning[i] = learning
+      self.learning[i] = x.functions.update_target(self.learning[i])
 
   def _act(self, here: Sequence[Any]) -> list[Any]:
-    """Actions [s, K] of each lane, where they are computed."""
+    """Each lane's actions, where they are computed."""
     step = np.int32(self._steps)
     epsilon = np.float32(self._loop.epsilon(self._steps))
     chosen = []
@@ -124,7 +139,7 @@ class Player:
           self.learning[i].train.params,
           self._stacks[i],
           here[i],
-          self._begins[_part(x)],
+          x.lane.part(self._begins),
           self._rngs[i],
           step,
           epsilon,
@@ -152,8 +167,8 @@ class Player:
     )
     row = self._steps // self._loop.num_environments
     for i, x in enumerate(self._running):
-      mine = ring.Result(chosen[i], *(y[_part(x)] for y in result[1:]))
-      x.driver.add(row, here[i], frames[_part(x)], mine)
+      mine = ring.Result(chosen[i], *(x.lane.part(y) for y in result[1:]))
+      x.driver.add(row, here[i], x.lane.part(frames), mine)
     if self._recorder is not None:
       self._recorder.add(frames, result)
     if ended.any():
@@ -172,19 +187,9 @@ class Player:
 
   def _empty_stack(self, running: RunningLane) -> Any:
     environment = self._loop.environment
-    shape = (
-        len(running.lane.seeds),
-        self._loop.num_environments,
-        *environment.observation_shape,
-    )
-    empty = jnp.zeros(shape, environment.frame_dtype)
-    return jax.device_put(empty, running.lane.device)
-
-
-def _part(running: RunningLane) -> slice:
-  """The lane's seeds among all."""
-  places = running.lane.places
-  return slice(places[0], places[-1] + 1)
+    shape = (*self._shape, *environment.observation_shape)
+    empty = np.zeros(shape, environment.frame_dtype)
+    return jax.device_put(running.lane.part(empty), running.lane.device)
 
 
 def _environment_seed(seed: int, iteration: int, environment: int) -> int:

@@ -84,7 +84,14 @@ def _online_params(checkpoint: Any) -> types.Params:
     return checkpoint['train']['params']
   # Of an online run: some of the seeds in each of several trees.
   lanes = checkpoint['lanes']
-  parts = [lanes[i]['train']['params'] for i in sorted(lanes, key=int)]
+  trains = [lanes[i]['train'] for i in sorted(lanes, key=int)]
+  # A lane of one seed has no axis of seeds.
+  parts = [
+      jax.tree.map(lambda x, alone=not y['gradient_steps'].ndim: (
+          x[None] if alone else x
+      ), y['params'])
+      for y in trains
+  ]
   return jax.tree.map(lambda *x: np.concatenate(x), *parts)
 
 

@@ -113,6 +113,7 @@ class HostDriver:
     environment = loop.environment
     self._functions = functions
     self._device = device
+    self._single = num_seeds == 1
     self._contents = jax.device_put(contents, device)
     self._frames = replay.HostFrames(
         loop.layout,
@@ -130,7 +131,7 @@ class HostDriver:
   ) -> None:
     """Keeps a step."""
     del frames
-    self._frames.add(step, host_frames)
+    self._frames.add(step, host_frames[None] if self._single else host_frames)
     self._contents = self._functions.add(
         self._contents, np.int32(step), None, result
     )
@@ -141,7 +142,7 @@ class HostDriver:
     """Takes gradient steps, one by one: priorities change with each."""
     for i in range(first, first + count):
       drawn = self._functions.draw(self._contents, rng, np.int32(i))
-      windows = self._frames.windows(np.asarray(drawn.rows))
+      windows = self._windows(drawn.rows)
       kept, tree = self._contents
       learning, tree = self._functions.update_on_windows(
           learning, tree, kept, drawn, windows, rng, np.int32(i)
@@ -155,8 +156,13 @@ class HostDriver:
     """Probes and TD errors."""
     kept = self._contents.ring
     rows = self._functions.probe_rows(kept, rng, steps)
-    windows = self._frames.windows(np.asarray(rows))
+    windows = self._windows(rows)
     return self._functions.measure(train, kept, (rows, windows))
+
+  def _windows(self, rows: types.Array) -> np.ndarray:
+    if self._single:
+      return self._frames.windows(np.asarray(rows)[None])[0]
+    return self._frames.windows(np.asarray(rows))
 
   def save(self) -> Any:
     """What a checkpoint needs."""
@@ -179,6 +185,7 @@ class DopamineDriver:
     environment = loop.environment
     self._loop = loop
     self._functions = functions
+    self._single = len(seeds) == 1
     self._buffers = loop.replay.open(
         seeds,
         loop.num_environments,
@@ -198,13 +205,8 @@ class DopamineDriver:
   ) -> None:
     """Keeps a step."""
     del step, frames
-    self._buffers.add(
-        host_frames,
-        np.asarray(result.action),
-        result.reward,
-        result.is_terminal,
-        result.episode_end,
-    )
+    arrays = (host_frames, *(np.asarray(x) for x in result))
+    self._buffers.add(*(x[None] if self._single else x for x in arrays))
 
   def update(
       self, learning: Any, rng: types.Array, first: int, count: int
@@ -212,11 +214,13 @@ class DopamineDriver:
     """Takes gradient steps, one by one."""
     for i in range(first, first + count):
       batch = self._buffers.sample()
-      indices = batch.indices
       learning, losses = self._functions.update_on(
-          learning, batch._replace(indices=None), rng, np.int32(i)
+          learning, self._given(batch), rng, np.int32(i)
       )
-      self._buffers.feedback(indices, np.asarray(losses))
+      found = np.asarray(losses)
+      self._buffers.feedback(
+          batch.indices, found[None] if self._single else found
+      )
     return learning
 
   def measure(
@@ -225,8 +229,13 @@ class DopamineDriver:
     """Probes and TD errors."""
     del rng, steps
     batch = self._buffers.sample(self._loop.probe_size)
-    batch = batch._replace(indices=None, weight=None)
+    batch = self._given(batch)._replace(weight=None)
     return self._functions.measure(train, None, batch)
+
+  def _given(self, batch: types.Batch) -> types.Batch:
+    """What a gradient step takes of a batch."""
+    batch = batch._replace(indices=None)
+    return jax.tree.map(lambda x: x[0], batch) if self._single else batch
 
   def save(self) -> Any:
     """What a checkpoint needs."""

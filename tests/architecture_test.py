@@ -67,6 +67,7 @@ ALLOWED = {
     'policies': {
         'types', 'checkpoints', 'configuration', 'run_folder', 'data', 'runner',
     },
+    'metric_sets': {'types'},
     'rows': {'types', 'evaluation', 'writers'},
     'figures': {'figures'},
     'configuration': set(),

@@ -41,15 +41,13 @@ class DopamineReplay:
   prioritized: bool = False
 
   def __post_init__(self) -> None:
-    if not isinstance(self.batch_size, int) or self.batch_size < 1:
+    sizes = (self.capacity, self.batch_size)
+    whole = all(isinstance(size, int) for size in sizes)
+    if not whole or not 1 <= self.batch_size <= self.capacity:
       raise UserError(
-          f'DopamineReplay.batch_size is {self.batch_size!r}: give a whole '
-          'number, at least 1'
-      )
-    if self.capacity < self.batch_size:
-      raise UserError(
-          f'DopamineReplay.capacity is {self.capacity}, less than a batch of '
-          f'{self.batch_size}: raise it, or lower DopamineReplay.batch_size'
+          f'DopamineReplay.capacity is {self.capacity!r} and .batch_size '
+          f'{self.batch_size!r}: give whole numbers, a batch of at least 1 '
+          'that is no larger than the replay'
       )
 
   def open(
@@ -72,9 +70,6 @@ class DopamineReplay:
       stack_size: frames in a state.
       update_horizon: n.
       gamma: discount.
-
-    Returns:
-      The buffers.
 
     Raises:
       UserError: for several environments a seed; dopamine-rl is missing.

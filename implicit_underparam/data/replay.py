@@ -12,8 +12,11 @@ from implicit_underparam import types
 from implicit_underparam.data import offline, priorities, ring
 from implicit_underparam.errors import UserError
 
-# Beside the frame: action, reward, two flags, two entries of the draw.
-_ROW_BYTES = 12
+# At most, beside the frame: action, reward, two flags, its place among those
+# that may be drawn, its priority.
+_ROW_BYTES = 16
+# Of the memory that is free; the rest is for networks and batches.
+_SHARE = 0.9
 _GIGABYTE = 1e9
 
 
@@ -74,6 +77,16 @@ class Replay:
       raise UserError(
           f'Replay.capacity is {self.capacity}, fewer than a batch of '
           f'{self.batch_size}: raise it, or lower Replay.batch_size'
+      )
+    if not isinstance(self.prioritized, bool):
+      raise UserError(
+          f'Replay.prioritized is {self.prioritized!r}: use True or False'
+      )
+    exponent = self.importance_exponent
+    if not isinstance(exponent, (int, float)) or not 0 <= exponent <= 1:
+      raise UserError(
+          f'Replay.importance_exponent is {exponent!r}: give a number from 0 '
+          'to 1'
       )
     if self.placement not in offline.PLACEMENTS:
       raise UserError(
@@ -161,23 +174,30 @@ class Replay:
     """
     frames = num_seeds * self.capacity * frame_bytes / _GIGABYTE
     rest = num_seeds * self.capacity * _ROW_BYTES / _GIGABYTE
-    free = offline.free_memory(device) / _GIGABYTE
-    if device.platform == 'cpu':
-      # All of it is written by this process: no cache holds half of it.
-      free *= 2
+    free = _memory_for_frames(device) / _GIGABYTE
     size = f'replay: {frames + rest:.2f} GB for {num_seeds} seeds'
     where = f'{free:.1f} GB free on {device.device_kind}'
     if self.placement != 'host' and frames + rest <= free:
       return 'device', f'{size}, on {device.device_kind} ({where})'
-    on_host = 2 * offline.free_memory(jax.devices('cpu')[0]) / _GIGABYTE
+    on_host = _memory_for_frames(jax.devices('cpu')[0]) / _GIGABYTE
     # A CPU's own memory is no second place, unless it is asked for.
     other = device.platform != 'cpu' or self.placement == 'host'
-    if self.placement != 'device' and other and frames <= on_host:
+    fits_there = other and frames <= on_host
+    if self.placement != 'device' and fits_there:
       return 'host', f'{size}, frames in main memory ({where})'
+    advice = ", or bind Replay.placement = 'host'" if fits_there else ''
     raise UserError(
         f'Replay.capacity is {self.capacity}: {size} do not fit ({where}, '
         f'{on_host:.1f} GB in main memory): lower it, or run fewer seeds'
+        f'{advice}'
     )
+
+
+def _memory_for_frames(device: jax.Device) -> float:
+  """Bytes that a replay may take there."""
+  free = _SHARE * offline.free_memory(device)
+  # All of it is written by this process: no cache holds half of it.
+  return 2 * free if device.platform == 'cpu' else free
 
 
 class HostFrames:
@@ -205,6 +225,8 @@ class HostFrames:
   def windows(self, rows: np.ndarray) -> np.ndarray:
     """The frames around rows [S, B]: [S, B, stack_size + n, ...]."""
     around = self._layout.window_rows(rows.astype(np.int64))
-    return np.stack(
-        [x[index] for x, index in zip(self.frames, around, strict=True)]
-    )
+    out = np.empty((*around.shape, *self.frames.shape[2:]), self.frames.dtype)
+    for frames, index, to in zip(self.frames, around, out, strict=True):
+      # One copy of each frame; without the mode another one is made.
+      np.take(frames, index, axis=0, out=to, mode='clip')
+    return out

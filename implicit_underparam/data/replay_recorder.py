@@ -1,7 +1,6 @@
 """What an online run plays, written as Dopamine's replay_logs."""
 
 import pathlib
-import shutil
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,6 +19,7 @@ class ReplayRecorder:
     seeds: one log each.
     num_environments: of a seed, which has to be 1: a log is one stream.
     update_horizon: n, noted in the logs.
+    capacity: slots of a checkpoint of the log; Dopamine's is the replay's.
 
   Raises:
     UserError: the format cannot hold what is played.
@@ -32,6 +32,7 @@ class ReplayRecorder:
       seeds: Sequence[int],
       num_environments: int,
       update_horizon: int,
+      capacity: int,
   ):
     if num_environments != 1:
       raise UserError(
@@ -46,15 +47,15 @@ class ReplayRecorder:
     self._folders = [
         folder / environment.name / str(seed) / 'replay_logs' for seed in seeds
     ]
+    self._environment = environment
     self._update_horizon = update_horizon
-    self._frame_shape = environment.frame_shape
-    self._stack_size = environment.stack_size
+    self._capacity = capacity
     self._writers: list[replay_logs_writer.ReplayLogWriter] = []
 
   def add(self, frames: np.ndarray, result: ring.Result) -> None:
     """Notes a step of all seeds; frames [S, 1, ...], results [S, 1]."""
     if not self._writers:
-      self._begin()
+      self._open([None] * len(self._folders))
     rows = zip(self._writers, frames, *result, strict=True)
     for writer, frame, action, reward, is_terminal, episode_end in rows:
       writer.add(
@@ -73,35 +74,23 @@ class ReplayRecorder:
 
   def resume(self, states: Sequence[bytes]) -> None:
     """Goes on from there; what was logged since is logged anew."""
-    if not all(states):
-      self._begin()
-      return
-    self._writers = [
-        replay_logs_writer.ReplayLogWriter.resume(
-            folder,
-            state,
-            update_horizon=self._update_horizon,
-            frame_shape=self._frame_shape,
-            stack_size=self._stack_size,
-        )
-        for folder, state in zip(self._folders, states, strict=True)
-    ]
+    self._open([x or None for x in states])
 
   def close(self) -> None:
     """Writes the last, partial files."""
     for writer in self._writers:
       writer.close()
 
-  def _begin(self) -> None:
-    for folder in self._folders:
-      # Of a run that was killed before its first checkpoint: this one.
-      shutil.rmtree(folder, ignore_errors=True)
+  def _open(self, states: Sequence[bytes | None]) -> None:
+    """Of a run that was killed before its first checkpoint nothing is kept."""
     self._writers = [
-        replay_logs_writer.ReplayLogWriter(
+        replay_logs_writer.ReplayLogWriter.resume(
             folder,
+            state,
+            capacity=self._capacity,
             update_horizon=self._update_horizon,
-            frame_shape=self._frame_shape,
-            stack_size=self._stack_size,
+            frame_shape=self._environment.frame_shape,
+            stack_size=self._environment.stack_size,
         )
-        for folder in self._folders
+        for folder, state in zip(self._folders, states, strict=True)
     ]

@@ -30,7 +30,6 @@ class Ring(NamedTuple):
     rewards: [R] float32, that came of them.
     terminals: [R] bool, the episode ended with it.
     ends: [R] bool, the next row of the environment is of another episode.
-    startable: [R] bool, whether the row is among `starts`.
     starts: [R] int32, a ring of the rows that may start a transition.
     oldest: [] int32, where the first of these lies, counted without end.
     newest: [] int32, where the next one will lie.
@@ -41,7 +40,6 @@ class Ring(NamedTuple):
   rewards: types.Array
   terminals: types.Array
   ends: types.Array
-  startable: types.Array
   starts: types.Array
   oldest: types.Array
   newest: types.Array
@@ -131,7 +129,6 @@ class RingBuffer:
         terminals=jnp.zeros(rows, bool),
         # Before the first episode lie steps of none.
         ends=jnp.arange(self.num_rows) < blank,
-        startable=jnp.zeros(rows, bool),
         starts=jnp.zeros(rows, jnp.int32),
         oldest=jnp.int32(0),
         newest=jnp.int32(0),
@@ -170,12 +167,20 @@ class RingBuffer:
         terminals=write(ring.terminals, result.is_terminal),
         ends=write(ring.ends, result.episode_end),
     )
-    # The rows whose stack has just lost its first frame.
-    removed = self._rows(row + (self.stack_size - 1) * self.num_environments)
     # Those for which n steps are now known.
     added = self._rows(row - self.update_horizon * self.num_environments)
-    is_added = self._may_start(ring, added) & (step >= self.update_horizon)
-    change = Change(added, is_added, removed, ring.startable[removed])
+    # Those whose stack has just lost its first frame; of a stack of one, the
+    # next to be written over. All are judged after the write: XLA copies an
+    # array that is read before it is written.
+    lost = max(self.stack_size - 1, 1)
+    removed = self._rows(row + lost * self.num_environments)
+    may_start = self._may_start(ring, jnp.stack([added, removed]))
+    change = Change(
+        added,
+        may_start[0] & (step >= self.update_horizon),
+        removed,
+        may_start[1] & (step >= self.num_steps - lost),
+    )
     return self._apply(ring, change), change
 
   def draw(
@@ -232,26 +237,20 @@ class RingBuffer:
     return (first + jnp.arange(self.num_environments)) % self.num_rows
 
   def _may_start(self, ring: Ring, rows: types.Array) -> types.Array:
-    """Whether n steps of one episode, or up to its terminal, follow: [K]."""
-    allowed, done = jnp.ones_like(rows, bool), jnp.zeros_like(rows, bool)
-    for i in range(self.update_horizon):
-      at = (rows + i * self.num_environments) % self.num_rows
-      cut = ring.ends[at] & ~ring.terminals[at]
-      allowed &= done | ~cut
-      done |= ring.ends[at]
-    return allowed
+    """Whether n steps of one episode, or up to its terminal, follow each."""
+    offsets = np.arange(self.update_horizon, dtype=np.int32)
+    steps = rows[..., None] + offsets * self.num_environments
+    ends = _take(ring.ends, steps % self.num_rows)
+    terminals = _take(ring.terminals, steps % self.num_rows)
+    ended = jnp.cumsum(ends, axis=-1) > ends
+    return ~jnp.any(ends & ~terminals & ~ended, axis=-1)
 
   def _apply(self, ring: Ring, change: Change) -> Ring:
     count = jnp.cumsum(change.is_added)
     place = (ring.newest + count - 1) % self.num_rows
     # Out of bounds, and so dropped, where a row is not meant.
     place = jnp.where(change.is_added, place, self.num_rows)
-    # Written after it was read, by an index that hangs on what was read: else
-    # XLA copies the array.
-    gone = jnp.where(change.is_removed, change.removed, self.num_rows)
-    startable = ring.startable.at[gone].set(False, mode='drop')
     return ring._replace(
-        startable=startable.at[change.added].set(change.is_added),
         starts=ring.starts.at[place].set(change.added, mode='drop'),
         oldest=ring.oldest + jnp.sum(change.is_removed, dtype=jnp.int32),
         newest=ring.newest + count[-1].astype(jnp.int32),

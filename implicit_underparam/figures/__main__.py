@@ -25,7 +25,8 @@ _FIGURE = flags.DEFINE_string(
 )
 _CLAIMS = flags.DEFINE_bool(
     'claims', False,
-    'Judge the claims of the paper: writes claims.md, or claims_atari.md.',
+    'Judge the claims of the paper: writes claims.md, claims_atari.md or '
+    'claims_atari_online.md.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -63,22 +64,28 @@ def choose_figures(id_: str) -> list[layout.PaperFigure]:
   """The figure of an id, or all of them.
 
   Args:
-    id_: of the figure, or 'all'.
+    id_: of the figure, of one that it stands for, or 'all'.
 
   Raises:
     UserError: there is no such figure.
   """
   known = find_figures()
-  if id_ != 'all' and id_ not in known:
-    raise UserError(
-        f'--figure={id_} is unknown: choose one of {", ".join(known)}, all'
-    )
-  return list(known.values()) if id_ == 'all' else [known[id_]]
+  if id_ == 'all':
+    return list(known.values())
+  for figure in known.values():
+    if id_ in (figure.id, *figure.also):
+      return [figure]
+  raise UserError(
+      f'--figure={id_} is unknown: choose one of {", ".join(known)}, all'
+  )
 
 
 def list_figures() -> str:
   """One line a figure."""
-  lines = (f'{x.id:5} {x.title}' for x in find_figures().values())
+  lines = (
+      f'{x.id:5} {x.title}' + f' (also {", ".join(x.also)})' * bool(x.also)
+      for x in find_figures().values()
+  )
   return '\n'.join((*lines, 'all   all of them'))
 
 
@@ -133,7 +140,8 @@ def write_claims(
     title: what the runs are of.
 
   Returns:
-    The files written: claims.md for the gridworld, claims_atari.md for Atari.
+    The files written: claims.md for the gridworld, claims_atari.md and
+    claims_atari_online.md for Atari.
   """
   written = []
   for family in claims.choose_families(collection):

@@ -7,13 +7,16 @@ from collections.abc import Sequence
 
 from implicit_underparam.figures import (
   atari_claims,
+  atari_online_claims,
   families,
   gridworld_claims,
   verdicts,
 )
 from implicit_underparam.figures import collection as collection_lib
 
-FAMILIES = (gridworld_claims.FAMILY, atari_claims.FAMILY)
+FAMILIES = (
+    gridworld_claims.FAMILY, atari_claims.FAMILY, atari_online_claims.FAMILY,
+)
 
 _VERDICT = """\
 **Verdict.** A claim *holds* if the 95% interval of its effect lies wholly on \

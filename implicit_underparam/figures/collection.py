@@ -118,18 +118,18 @@ def command(
   """The command that makes a run.
 
   Args:
-    name: of the configuration, with '_penalty' if it has the penalty.
+    name: of the configuration, with the endings of the suite: '_penalty' if
+      it has the penalty.
     variant: '' or 'lr' and a learning rate, or another suffix.
     runs_dir: where the runs are.
     suite: that the run is of.
   """
-  configuration = name.removesuffix('_penalty')
-  files = [configuration] + ['penalty'] * (configuration != name)
+  files, bindings = suite.configuration(name)
   words = [
       'python -m implicit_underparam.train',
       f'--base_dir={pathlib.Path(runs_dir) / full_name(name, variant)}',
       *(f'--gin_files=gin_configs/{suite.name}/{x}.gin' for x in files),
-      *(f'--gin_bindings="{binding}"' for binding in suite.bindings),
+      *(f'--gin_bindings="{x}"' for x in (*suite.bindings, *bindings)),
   ]
   rate = learning_rate(variant)
   if rate is not None:

@@ -44,7 +44,7 @@ class Style:
   """How a curve is told from the others, in colour and in grey.
 
   Attributes:
-    color: of Okabe and Ito's palette.
+    color: of Okabe and Ito's palette; of viridis where it means a number.
     dashes: matplotlib's (offset, on and off lengths), or '-'.
     marker: set now and then on the curve, for where noise hides the dashes.
   """
@@ -69,6 +69,14 @@ BLACK = Style('#000000', (0, (5, 2)))
 PURPLE = Style('#CC79A7', (0, (6, 1, 1, 1, 1, 1)), 'D')
 PLAIN = Style('#0072B2')
 DOTTED = Style('#D55E00', (0, (1, 1)))
+# For a number that rises: darker, in grey as well.
+RISING = (
+    Style('#8BD646', (0, (1, 1)), 'v'),
+    Style('#2DB27D', (0, (3, 1)), 's'),
+    Style('#277F8E', (0, (6, 1, 1, 1)), '^'),
+    Style('#3F4788', (0, (8, 2)), 'D'),
+    Style('#440154', '-', 'o'),
+)
 
 
 def settings() -> contextlib.AbstractContextManager[None]:

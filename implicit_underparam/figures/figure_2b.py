@@ -1,4 +1,4 @@
-"""Figure 2, middle, and A.1: offline DQN on Atari."""
+"""Figure 2, middle, A.1 and A.2: offline DQN on Atari."""
 
 from implicit_underparam.figures import drawing, layout, suites
 
@@ -8,4 +8,5 @@ FIGURE = layout.PaperFigure(
     lines=(layout.Line('dqn_offline', 'DQN', drawing.BLUE),),
     columns=('srank', 'eval_return'),
     suite=suites.ATARI,
+    also=('a1', 'a2'),
 )

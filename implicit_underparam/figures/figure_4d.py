@@ -11,4 +11,5 @@ FIGURE = layout.PaperFigure(
     ),
     columns=('srank',),
     suite=suites.ATARI,
+    also=('a9', 'a10'),
 )

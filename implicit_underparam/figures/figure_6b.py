@@ -11,4 +11,5 @@ FIGURE = layout.PaperFigure(
     ),
     columns=('srank', 'eval_return'),
     suite=suites.ATARI,
+    also=('a13',),
 )

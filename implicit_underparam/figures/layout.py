@@ -1,6 +1,7 @@
 """What a figure of the paper consists of, and how it is put together."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from implicit_underparam.figures import drawing, runs, suites
 _WIDTH = 4.6
 _PANEL_HEIGHT = 2.1
 _MARGIN = 1.3
+_LEGEND_LINE = 0.2
 _LEGEND_LENGTH = 40  # Letters that fit beside three lines.
 
 
@@ -46,6 +48,8 @@ class PaperFigure:
     columns: one a panel, from the top; a key of the suite's `axes` where the
       lines have columns of their own.
     suite: that the runs are of; it says what the axes are.
+    also: other figures of the paper that this one stands for.
+    x: column that training is drawn against; '' for the suite's.
   """
 
   id: str
@@ -53,6 +57,8 @@ class PaperFigure:
   lines: tuple[Line, ...]
   columns: tuple[str, ...]
   suite: suites.Suite = suites.GRIDWORLD
+  also: tuple[str, ...] = ()
+  x: str = ''
 
   @property
   def runs(self) -> tuple[str, ...]:
@@ -111,21 +117,23 @@ def draw(
   absent = missing(figure, collection)
   if len(absent) == len(figure.runs):
     raise collection_lib.nothing_for(f'figure {figure.id}', absent, collection)
+  handles = _handles(figure, absent, collection)
+  ncols = 1 if absent else _num_columns(handles)
   height = _MARGIN + _PANEL_HEIGHT * len(figure.columns)
+  height += _LEGEND_LINE * max(0, math.ceil(len(handles) / ncols) - 2)
   canvas = drawing.new_figure(_WIDTH, height, 'constrained')
   panels = canvas.subplots(len(figure.columns), sharex=True, squeeze=False)
+  x = figure.x or figure.suite.x
   for axes, column in zip(panels[:, 0], figure.columns, strict=True):
     found = {
-        line: drawing.smooth(
-            run.curves(line.column or column, figure.suite.x), window
-        )
+        line: drawing.smooth(run.curves(line.column or column, x), window)
         for line in figure.lines
         if (run := collection.get(line.run)) is not None
     }
     _draw_panel(axes, figure.suite.axis(column), found)
-  _label_x(panels[-1, 0], figure.suite)
+  _label_x(panels[-1, 0], figure)
   canvas.suptitle(_title(figure, collection.variant, window, title), fontsize=9)
-  _legend(canvas, _handles(figure, absent, collection), bool(absent))
+  _legend(canvas, handles, ncols)
   return canvas
 
 
@@ -147,19 +155,26 @@ def _draw_panel(
   axes.margins(x=0.02)
 
 
-def _label_x(axes: Axes, suite: suites.Suite) -> None:
-  axes.set_xlabel(suite.x_label)
-  if suite.x == 'gradient_steps':
+def _label_x(axes: Axes, figure: PaperFigure) -> None:
+  suite = figure.suite
+  axis = suite.axis(figure.x) if figure.x else suites.Axis(suite.x_label)
+  axes.set_xlabel(axis.label)
+  if axis.log:
+    # Before the first gradient step there is a row, and no place for it.
+    axes.set_xscale('log', nonpositive='mask')
+  if (figure.x or suite.x) != 'iteration':
     axes.xaxis.set_major_formatter(ticker.EngFormatter())
 
 
 def _legend(
-    canvas: Figure, handles: list[drawing.Line2D], absent: bool
+    canvas: Figure, handles: Sequence[drawing.Line2D], ncols: int
 ) -> None:
+  # matplotlib fills columns; rows are what is read.
+  by_rows = [x for i in range(ncols) for x in handles[i::ncols]]
   canvas.legend(
-      handles=handles,
+      handles=by_rows,
       loc='outside lower center',
-      ncols=1 if absent else _num_columns(handles),
+      ncols=ncols,
       title='Mean over seeds and its 95% t interval; thin: every seed',
       title_fontsize=7.5,
   )

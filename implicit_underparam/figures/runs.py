@@ -107,6 +107,11 @@ class Run:
     """The most that a seed took."""
     return int(self.rows[:, COLUMNS.index('gradient_steps')].max())
 
+  @property
+  def environment_steps(self) -> int:
+    """The most that a seed took."""
+    return int(self.rows[:, COLUMNS.index('environment_steps')].max())
+
   def _by_seed(self, column: str) -> np.ndarray:
     if column not in self.columns:
       raise UserError(

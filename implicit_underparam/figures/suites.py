@@ -1,7 +1,9 @@
 """The suites of runs: how one is told from another, drawn and made."""
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping
+from typing import NamedTuple
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,21 +19,53 @@ class Axis:
   log: bool | None = None
 
 
+@dataclasses.dataclass(frozen=True)
+class Ending:
+  """What the end of a run's name, after '_', says of its configuration.
+
+  Attributes:
+    pattern: a regular expression, with one group if the binding needs it.
+    file: a configuration that is given after the run's own; '' for none.
+    binding: with {} for what the group matched; '' for none.
+  """
+
+  pattern: str
+  file: str = ''
+  binding: str = ''
+
+
+PENALTY = Ending('penalty', file='penalty')
+
+
+class Configuration(NamedTuple):
+  """What a run is made with.
+
+  Attributes:
+    files: of the suite's folder, without their suffix, in order.
+    bindings: applied after them.
+  """
+
+  files: tuple[str, ...]
+  bindings: tuple[str, ...]
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Suite:
   """What the runs of one setting have in common.
 
   Attributes:
     name: of their folder under gin_configs.
-    x: the column that training is drawn against, 'iteration' or
-      'gradient_steps'.
+    x: the column that training is drawn against, 'iteration',
+      'gradient_steps' or 'environment_steps'.
     x_label: what that axis says.
     axes: column -> how it is drawn, where its name does not say enough.
-    own_columns: what the training loop of no other suite writes. Names of
-      configurations repeat from suite to suite; by these a run is told.
+    own_columns: what its training loop writes, and not that of every suite.
+      Names of configurations repeat from suite to suite; by these a run is
+      told.
     learning_rate: of runs without a variant; None where it is left unsaid.
     bindings: what a command needs besides the files; capitals are to be
       filled in.
+    endings: of names of runs, from the last one on.
   """
 
   name: str
@@ -41,6 +75,20 @@ class Suite:
   own_columns: frozenset[str]
   learning_rate: float | None = None
   bindings: tuple[str, ...] = ()
+  endings: tuple[Ending, ...] = (PENALTY,)
+
+  def configuration(self, name: str) -> Configuration:
+    """What makes the run of a name, such as 'dqn_online_n4_penalty'."""
+    files: tuple[str, ...] = ()
+    bindings: tuple[str, ...] = ()
+    for ending in self.endings:
+      match = re.fullmatch(f'(.+)_{ending.pattern}', name)
+      if match is None:
+        continue
+      name, *groups = match.groups()
+      files = (*filter(None, [ending.file]), *files)
+      bindings = (*filter(None, [ending.binding.format(*groups)]), *bindings)
+    return Configuration((name, *files), bindings)
 
   def axis(self, column: str) -> Axis:
     """How a column is drawn; by its bare name where nothing is said."""
@@ -75,35 +123,54 @@ GRIDWORLD = Suite(
     learning_rate=0.001,
 )
 
+_ATARI_AXES = {
+    'srank': Axis(
+        'Effective rank srank$_{0.01}$\n(2048 transitions; at most 512)',
+        log=False,
+    ),
+    'srank_lambda': Axis(
+        'Effective rank srank$_{0.01, \\lambda}$\n'
+        '(512 transitions; at most 512)',
+        log=False,
+    ),
+    'ranks': Axis('Effective rank, $\\delta = 0.01$\n(at most 512)', log=False),
+    'eval_return': Axis('Return\n(score of an episode)', log=False),
+    'singular_values': Axis(
+        'Singular value of the features\n(2048 transitions)', log=True
+    ),
+    'td_error_huber': Axis('TD error\n(Huber loss)', log=True),
+    'gradient_steps': Axis('Gradient updates', log=True),
+}
+_ATARI_COLUMNS = frozenset({
+    'td_error_huber', 'td_error_online', 'td_error_target',
+})
+
 ATARI = Suite(
     name='atari',
     x='gradient_steps',
     x_label='Gradient updates',
-    axes={
-        'srank': Axis(
-            'Effective rank srank$_{0.01}$\n(2048 transitions; at most 512)',
-            log=False,
-        ),
-        'srank_lambda': Axis(
-            'Effective rank srank$_{0.01, \\lambda}$\n'
-            '(512 transitions; at most 512)',
-            log=False,
-        ),
-        'ranks': Axis(
-            'Effective rank, $\\delta = 0.01$\n(at most 512)', log=False
-        ),
-        'eval_return': Axis('Return\n(score of an episode)', log=False),
-        'singular_values': Axis(
-            'Singular value of the features\n(2048 transitions)', log=True
-        ),
-    },
-    own_columns=frozenset({
-        'td_error_huber', 'td_error_online', 'td_error_target',
-    }),
+    axes=_ATARI_AXES,
+    own_columns=_ATARI_COLUMNS,
     bindings=("game = 'GAME'", "OfflineData.path = 'PREPARED_SET'"),
 )
 
-SUITES = (GRIDWORLD, ATARI)
+ATARI_ONLINE = Suite(
+    name='atari',
+    x='environment_steps',
+    x_label='Environment steps (of the agent, 4 frames each)',
+    axes=_ATARI_AXES,
+    own_columns=_ATARI_COLUMNS | {
+        'epsilon', 'target_updates', 'train_episodes', 'train_return',
+    },
+    bindings=("game = 'GAME'",),
+    endings=(
+        PENALTY,
+        Ending('target', file='target_features'),
+        Ending(r'n([\d.]+)', binding='OnlineLoop.data_reuse_ratio = {}'),
+    ),
+)
+
+SUITES = (GRIDWORLD, ATARI, ATARI_ONLINE)
 
 
 def belongs(columns: Collection[str], suite: Suite) -> bool:
@@ -114,7 +181,8 @@ def belongs(columns: Collection[str], suite: Suite) -> bool:
     suite: which.
 
   Returns:
-    False if it has a column that only another suite's runs have.
+    False if it has a column that another suite's runs have, and not this
+    one's.
   """
-  others = (other for other in SUITES if other is not suite)
-  return all(other.own_columns.isdisjoint(columns) for other in others)
+  others = frozenset[str]().union(*(other.own_columns for other in SUITES))
+  return (others - suite.own_columns).isdisjoint(columns)

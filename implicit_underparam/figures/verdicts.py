@@ -183,7 +183,9 @@ def _scale(
   elif variant:
     parts.append(f'variant {variant}')
   parts.append(_each(found, 'num_iterations', 'iterations'))
-  if suite.x == 'gradient_steps':
+  if suite.x == 'environment_steps':
+    parts.append(_each(found, 'environment_steps', 'environment steps'))
+  if suite.x != 'iteration':
     parts.append(_each(found, 'gradient_steps', 'gradient updates'))
   return parts
 

@@ -165,9 +165,9 @@ class TableTest(absltest.TestCase):
     configurations = pathlib.Path(__file__).parents[2] / 'gin_configs'
     for family in claims.FAMILIES:
       for name in claims.needed(family):
-        file = f'{name.removesuffix("_penalty")}.gin'
-        path = configurations / family.suite.name / file
-        self.assertTrue(path.is_file(), path)
+        for file in family.suite.configuration(name).files:
+          path = configurations / family.suite.name / f'{file}.gin'
+          self.assertTrue(path.is_file(), path)
 
   def test_srank_is_judged_without_walls_too(self):
     judged = gridworld_claims.PAPER + gridworld_claims.CONTROLS

@@ -20,6 +20,7 @@ from implicit_underparam.figures import (
 
 _GRIDWORLD = ('2a', '3a', '4a', '4c', '6a', 'a11a', 'a11b')
 _ATARI = ('2b', '4d', '6b', 'a16', 'a20', 'a3', 'd1')
+_ONLINE = ('3b', '4b', 'a17', 'a22', 'a8', 'd1b', 'd2', 'onpen')
 
 
 def _pixels(path):
@@ -44,19 +45,28 @@ class FiguresTest(parameterized.TestCase):
 
   def test_all_figures_of_the_paper_are_found(self):
     found = command.find_figures()
-    self.assertCountEqual(found, _GRIDWORLD + _ATARI)
-    for id_, figure in found.items():
-      suite = suites.ATARI if id_ in _ATARI else suites.GRIDWORLD
-      self.assertIs(figure.suite, suite)
+    self.assertCountEqual(found, _GRIDWORLD + _ATARI + _ONLINE)
+    for ids, suite in (
+        (_GRIDWORLD, suites.GRIDWORLD), (_ATARI, suites.ATARI),
+        (_ONLINE, suites.ATARI_ONLINE)):
+      for id_ in ids:
+        self.assertIs(found[id_].suite, suite)
 
-  @parameterized.parameters(*_GRIDWORLD, *_ATARI)
+  def test_a_figure_stands_for_others_of_the_paper(self):
+    for id_, name in (('a6', '3b'), ('a12', '4b'), ('a19', 'a17'),
+                      ('a1', '2b'), ('a10', '4d'), ('a13', '6b')):
+      self.assertEqual([x.id for x in command.choose_figures(id_)], [name])
+    ids = [y for x in command.find_figures().values() for y in (x.id, *x.also)]
+    self.assertLen(set(ids), len(ids))
+
+  @parameterized.parameters(*_GRIDWORLD, *_ATARI, *_ONLINE)
   def test_every_run_of_a_figure_has_a_configuration(self, id_):
     figure = command.find_figures()[id_]
     configurations = pathlib.Path(__file__).parents[2] / 'gin_configs'
     for name in figure.runs:
-      file = f'{name.removesuffix("_penalty")}.gin'
-      path = configurations / figure.suite.name / file
-      self.assertTrue(path.is_file(), path)
+      for file in figure.suite.configuration(name).files:
+        path = configurations / figure.suite.name / f'{file}.gin'
+        self.assertTrue(path.is_file(), path)
 
   @parameterized.parameters(*_GRIDWORLD)
   def test_drawn(self, id_):

@@ -85,7 +85,8 @@ class CommandTest(parameterized.TestCase):
     self.assertEqual(result.stdout, '')
     self.assertEqual(
         result.stderr, 'error: --figure=9 is unknown: choose one of 2a, 2b, '
-        '3a, 4a, 4c, 4d, 6a, 6b, a11a, a11b, a16, a20, a3, d1, all\n')
+        '3a, 3b, 4a, 4b, 4c, 4d, 6a, 6b, a11a, a11b, a16, a17, a20, a22, a3, '
+        'a8, d1, d1b, d2, onpen, all\n')
 
   def test_missing_runs(self):
     self.assertRegex(

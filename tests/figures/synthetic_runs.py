@@ -5,7 +5,10 @@ import json
 import pathlib
 
 
-def write(folder, columns, compressed=False, status=None):
+def write(
+    folder, columns, compressed=False, status=None, gradient_steps=10,
+    environment_steps=20,
+):
   """Writes a run.
 
   Args:
@@ -13,6 +16,8 @@ def write(folder, columns, compressed=False, status=None):
     columns: {name: {seed: [one value an iteration]}}; None leaves a row out.
     compressed: writes metrics.csv.gz.
     status: of run.json; None for no such file.
+    gradient_steps: from one iteration to the next, from 0 at the first.
+    environment_steps: likewise.
   """
   folder = pathlib.Path(folder)
   folder.mkdir(parents=True)
@@ -24,7 +29,8 @@ def write(folder, columns, compressed=False, status=None):
     for seed, values in by_seed.items():
       if k < len(values) and values[k] is not None:
         row = (columns[name][seed][k] for name in names)
-        lines.append(','.join(map(repr, (seed, k, 10 * k, 20 * k, *row))))
+        steps = (gradient_steps * k, environment_steps * k)
+        lines.append(','.join(map(repr, (seed, k, *steps, *row))))
   text = '\n'.join(lines) + '\n'
   if compressed:
     (folder / 'metrics.csv.gz').write_bytes(gzip.compress(text.encode()))
@@ -81,3 +87,23 @@ def atari(folder, srank, seeds=3, changes=None, **options):
   for name, values in (changes or {}).items():
     columns[name] = dict.fromkeys(rank, values)
   return write(folder, columns, **options)
+
+
+def online(folder, srank, seeds=3, changes=None, **options):
+  """Writes a run with columns of the online Atari runs.
+
+  Args:
+    folder: of the run.
+    srank: as in `atari`; srank_target is a little lower.
+    seeds: how many.
+    changes: as in `atari`.
+    **options: of `write`.
+  """
+  own = {
+      'epsilon': [0.01] * len(srank),
+      'srank_target': [x - 20 for x in srank],
+      'target_updates': list(range(len(srank))),
+      'train_episodes': [0] * len(srank),
+      'train_return': [float('nan')] * len(srank),
+  }
+  return atari(folder, srank, seeds, own | (changes or {}), **options)

@@ -1,0 +1,28 @@
+"""The singular values of one run's features, as curves of a figure."""
+
+from implicit_underparam.figures import drawing, layout
+
+_STYLES = {
+    '1': drawing.BLUE,
+    '2': drawing.ORANGE,
+    '10': drawing.GREEN,
+    '100': drawing.BLACK,
+    'min': drawing.PURPLE,
+}
+
+
+def lines(run: str) -> tuple[layout.Line, ...]:
+  """Curves of sigma_1, sigma_2, sigma_10, sigma_100 and the smallest one.
+
+  Args:
+    run: the configuration that they come from.
+  """
+  return tuple(
+      layout.Line(run, _label(index), style, f'sigma_{index}')
+      for index, style in _STYLES.items()
+  )
+
+
+def _label(index: str) -> str:
+  text = index if index.isdigit() else f'\\{index}'
+  return f'$\\sigma_{{{text}}}$'
