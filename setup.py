@@ -17,7 +17,7 @@ _CORE = [
     'ale-py>=0.11.1,<0.13',
     'flax>=0.12,<0.13',
     'gin-config>=0.5,<0.6',
-    'gymnasium>=1.0,<2',
+    'gymnasium>=1.1,<2',
     'jax>=0.7,<0.13',
     'matplotlib',
     'numpy',

@@ -47,8 +47,9 @@ def train(game: str, history: int, capacity: int, steps: int) -> Run:
     capacity: of the replay, in transitions.
     steps: agent steps that one call takes.
   """
-  dopamine_agent.keep_tensorflow_off_gpus()
   module = dopamine_shims.load(_AGENT)
+  if jax.default_backend() != 'cpu':
+    dopamine_agent.keep_tensorflow_off_gpus()
   methods = {'_build_replay_buffer': lambda self: make_replay(capacity, False)}
   environment = _environment(game)
   agent = type('Agent', (module.JaxDQNAgent,), methods)(

@@ -1,6 +1,6 @@
 """Epsilon-greedy actions on frames that are stacked on the device."""
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -65,18 +65,19 @@ def epsilon_greedy(
 
 
 def linearly_decaying_epsilon(
-    step: int, decay_period: int, warmup_steps: int, epsilon: float
-) -> float:
+    step: Any, decay_period: int, warmup_steps: int, epsilon: float
+) -> Any:
   """1 during the warm-up, then linearly down to `epsilon` (Mnih et al., 2015).
 
   Args:
-    step: agent steps taken.
+    step: agent steps taken; a number, or [] integer on the device.
     decay_period: agent steps over which it falls; 0 for at once.
     warmup_steps: agent steps before it falls.
     epsilon: the last value.
   """
-  left = decay_period + warmup_steps - step
-  if left <= 0:
-    return epsilon
-  share = min(1.0, left / decay_period) if decay_period else 1.0
+  share = (decay_period + warmup_steps - step) / max(decay_period, 1)
+  if isinstance(share, jax.Array):
+    share = jnp.clip(share, 0.0, 1.0)
+  else:
+    share = min(max(share, 0.0), 1.0)
   return epsilon + (1.0 - epsilon) * share

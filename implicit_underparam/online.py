@@ -129,9 +129,11 @@ class OnlineLoop:
       self, seeds: Sequence[int], seed_axis: str
   ) -> 'online_program.OnlineProgram':
     """The experiment for several seeds."""
-    # Imported late: the two need each other.
-    from implicit_underparam import online_program
+    # Imported late: they need each other.
+    from implicit_underparam import online_program, pure_online_program
 
+    if pure_online_program.is_pure(self.environment):
+      return pure_online_program.PureOnlineProgram(self, seeds, seed_axis)
     return online_program.OnlineProgram(self, seeds, seed_axis)
 
   def updates_by(self, steps: int) -> int:
@@ -151,7 +153,7 @@ class OnlineLoop:
       return self.updates_by(steps) // period
     return max(0, steps // period - self.min_replay_history // period)
 
-  def epsilon(self, steps: int) -> float:
+  def epsilon(self, steps: Any) -> Any:
     """Probability of a random action once so many agent steps are taken."""
     return acting.linearly_decaying_epsilon(
         steps,
@@ -215,6 +217,7 @@ class OnlineLoop:
       rng: types.Array,
       first: types.Array,
       count: int,
+      target_updates: bool = False,
   ) -> tuple[Learning, Any]:
     """Takes gradient steps on batches of a replay that is all on the device.
 
@@ -225,10 +228,16 @@ class OnlineLoop:
       rng: of the seed.
       first: [] int32, gradient steps taken before.
       count: gradient steps to take.
+      target_updates: whether to take those that the gradient steps' clock
+        says, which are else left to the caller.
 
     Returns:
       Both after.
     """
+    hyper = self.hyperparameters(count)
+    if target_updates and self.target_update_clock == 'gradient_steps':
+      period = self.learner.target_update_period
+      hyper = hyper._replace(target_update_period=period)
     train, tree, means = self.learner.fit_with_feedback(
         learning.train,
         tree,
@@ -237,7 +246,7 @@ class OnlineLoop:
             tree, batch.indices, losses
         ),
         jax.random.fold_in(rng, 0),
-        self.hyperparameters(count),
+        hyper,
         first,
     )
     totals = jax.tree.map(

@@ -42,6 +42,19 @@ def check_actions(loop: 'online.OnlineLoop', num_actions: int) -> None:
     )
 
 
+def check_place(loop: 'online.OnlineLoop', place: str) -> None:
+  """The frames lie where they are needed.
+
+  Raises:
+    UserError: they do not.
+  """
+  if loop.target_features is not None and place != 'device':
+    raise errors.UserError(
+        'OnlineLoop.target_features needs the frames on the device, and they '
+        'are in main memory: lower Replay.capacity, or bind it to None'
+    )
+
+
 def _check_parts(loop: 'online.OnlineLoop') -> None:
   if not isinstance(loop.learner.agent, (value.ValueAgent, cql.CQLAgent)):
     raise errors.UserError(

@@ -15,6 +15,7 @@ import numpy as np
 import tqdm
 
 from implicit_underparam import (
+    errors,
     lanes,
     online,
     online_checks,
@@ -95,13 +96,15 @@ class OnlineProgram:
 
   def snapshot(self, state: Any) -> Any:
     """All that a checkpoint needs."""
-    tree = {
+    # Of the same structure without a log, for those who only look at the run.
+    log = [b''] * len(self.seeds)
+    if self._recorder is not None:
+      log = self._recorder.suspend()
+    return {
         'lanes': state,
         'replay': [x.driver.save() for x in self._running],
+        'log': log,
     }
-    if self._recorder is not None:
-      tree['log'] = self._recorder.suspend()
-    return tree
 
   def place(self, tree: Any) -> Any:
     """The state to go on with, from what a checkpoint gave back."""
@@ -201,6 +204,7 @@ class OnlineProgram:
         int(np.prod(shape)) * np.dtype(dtype).itemsize, together, device
     )
     print(line, flush=True)
+    online_checks.check_place(loop, place)
     return place == 'device'
 
   def _driver(
@@ -209,18 +213,31 @@ class OnlineProgram:
     loop, count = self.loop, len(lane.seeds)
     if not isinstance(loop.replay, replay.Replay):
       return replay_drivers.DopamineDriver(loop, functions, lane.seeds)
-    with jax.default_device(lane.device):
-      make = lanes.over_seeds(
-          lambda _: loop.empty_replay(frames_here), (0,), count
-      )
-      empty = jax.jit(make)(jnp.arange(count))
+    empty = self._empty_replay(lane, frames_here)
     if frames_here:
       return replay_drivers.DeviceDriver(loop, functions, empty, lane.device)
     return replay_drivers.HostDriver(
         loop, functions, empty, lane.device, count
     )
 
-  def _play(self, state: Sequence[Any]) -> playing.Player:
+  def _empty_replay(self, lane: lanes.Lane, frames_here: bool) -> Any:
+    make = lanes.over_seeds(
+        lambda _: self.loop.empty_replay(frames_here), (0,), len(lane.seeds)
+    )
+    try:
+      with jax.default_device(lane.device):
+        empty = jax.jit(make)(jnp.arange(len(lane.seeds)))
+      return jax.block_until_ready(empty)
+    except jax.errors.JaxRuntimeError as error:
+      if 'RESOURCE_EXHAUSTED' not in str(error):
+        raise
+      raise errors.UserError(
+          f'{lane.device.device_kind} ran out of memory for a replay of '
+          f'{self.loop.replay.capacity} transitions for {len(lane.seeds)} '
+          "seeds: lower Replay.capacity, or set Replay.placement to 'host'"
+      ) from error
+
+  def _play(self, state: Sequence[Any]) -> Any:
     """The agent steps and gradient steps of an iteration."""
     loop, stride = self.loop, self.loop.num_environments
     if self._vector is None:
@@ -250,17 +267,22 @@ class OnlineProgram:
         jax.tree.map(lambda x: jnp.zeros((*shape, *x.shape), x.dtype), totals),
     )
 
-  def _played(self, player: playing.Player, last: int) -> dict[str, np.ndarray]:
+  def _played(self, player: Any, last: int) -> dict[str, np.ndarray]:
     """What is known on the host alone: [S] each."""
-    means = [np.mean(x) if x else np.nan for x in player.returns]
+    means, episodes = self._returns(player)
     count = len(self.seeds)
     values = {
         'train_return': means,
-        'train_episodes': [len(x) for x in player.returns],
+        'train_episodes': episodes,
         'epsilon': [self.loop.epsilon(last)] * count,
         'target_updates': [self.loop.target_updates_by(last)] * count,
     }
     return {name: np.array(x, np.float32) for name, x in values.items()}
+
+  def _returns(self, player: Any) -> tuple[list[float], list[float]]:
+    """Mean returns of training episodes, NaN where none ended, and numbers."""
+    means = [float(np.mean(x)) if x else np.nan for x in player.returns]
+    return means, [len(x) for x in player.returns]
 
   def _finish(
       self,

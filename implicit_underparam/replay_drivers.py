@@ -46,7 +46,11 @@ class Driver(Protocol):
 
 
 class DeviceDriver:
-  """All of it lies on the device, and a dispatch takes several steps."""
+  """All of it lies on the device, and a dispatch takes several steps.
+
+  Attributes:
+    contents: the replay.
+  """
 
   def __init__(
       self, loop: 'online.OnlineLoop', functions: 'Functions',
@@ -55,7 +59,7 @@ class DeviceDriver:
     self._loop = loop
     self._functions = functions
     self._device = device
-    self._contents = jax.device_put(contents, device)
+    self.contents = jax.device_put(contents, device)
 
   def add(
       self,
@@ -66,41 +70,41 @@ class DeviceDriver:
   ) -> None:
     """Keeps a step."""
     del host_frames
-    self._contents = self._functions.add(
-        self._contents, np.int32(step), frames, result
+    self.contents = self._functions.add(
+        self.contents, np.int32(step), frames, result
     )
 
   def update(
       self, learning: Any, rng: types.Array, first: int, count: int
   ) -> Any:
     """Takes gradient steps."""
-    kept, tree = self._contents
+    kept, tree = self.contents
     learning, tree = self._functions.update(count)(
         learning, tree, kept, rng, np.int32(first)
     )
-    self._contents = replay.Contents(kept, tree)
+    self.contents = replay.Contents(kept, tree)
     return learning
 
   def measure(
       self, train: types.TrainState, rng: types.Array, steps: types.Array
   ) -> Measured:
     """Probes and TD errors."""
-    kept = self._contents.ring
+    kept = self.contents.ring
     rows = self._functions.probe_rows(kept, rng, steps)
     probes, errors = self._functions.measure(train, kept, (rows, None))
     if self._loop.target_features is not None:
       probes['target'] = self._functions.measure_target(
-          train, self._contents, rows, rng, steps
+          train, self.contents, rows, rng, steps
       )
     return probes, errors
 
   def save(self) -> Any:
     """What a checkpoint needs."""
-    return self._contents
+    return self.contents
 
   def load(self, saved: Any) -> None:
     """Goes on from there."""
-    self._contents = jax.device_put(saved, self._device)
+    self.contents = jax.device_put(saved, self._device)
 
 
 class HostDriver:

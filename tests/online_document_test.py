@@ -6,8 +6,11 @@ import re
 import shlex
 import sys
 
+import gin
 import small_runs
 from absl.testing import absltest
+
+from implicit_underparam import configuration, runner
 
 ROOT = pathlib.Path(__file__).parent.parent
 _SMALL = (
@@ -50,24 +53,35 @@ def last_row(folder: pathlib.Path) -> dict[str, str]:
 
 class OnlineDocumentTest(absltest.TestCase):
 
-  def test_its_commands_run_as_they_stand(self):
+  def setUp(self):
+    super().setUp()
+    self.commands = commands((ROOT / 'docs' / 'online.md').read_text())
+    self.assertLen(self.commands, 5)
+
+  def test_a_log_becomes_a_set_and_the_set_an_offline_run(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
-    found = commands((ROOT / 'docs' / 'online.md').read_text())
-    self.assertLen(found, 5)
-    for module, *words in found:
+    for module, *words in self.commands[2:]:
       words = [x.replace('/tmp/', f'{folder}/') for x in words]
       if module.endswith('train'):
         words = made_small(words)
       result = small_runs.run([sys.executable, '-m', module, *words], cwd=ROOT)
       self.assertEqual(result.returncode, 0, f'{words}: {result.stderr}')
-    # (120 - 110) agent steps that n of 1 and of 4 count.
-    row = last_row(folder / 'cartpole')
-    self.assertEqual(row['gradient_steps'], '10')
-    row = last_row(folder / 'asterix')
-    self.assertEqual(row['gradient_steps'], '40')
-    self.assertGreater(int(row['srank']), 1)
+    # n of 0.25, of (120 - 110) agent steps.
+    self.assertEqual(last_row(folder / 'logged')['gradient_steps'], '2')
     row = last_row(folder / 'logged_dqn')
     self.assertEqual(row['gradient_steps'], '2')
+    self.assertGreater(int(row['srank']), 1)
+
+  def test_the_other_commands_say_what_they_mean(self):
+    ratios = []
+    for _, *words in self.commands[:2]:
+      flags = [x.partition('=')[::2] for x in words]
+      files = [value for name, value in flags if name == '--gin_files']
+      bindings = [value for name, value in flags if name == '--gin_bindings']
+      gin.clear_config()
+      configuration.parse([str(ROOT / x) for x in files], bindings)
+      ratios.append(runner.Runner('unused').loop.data_reuse_ratio)
+    self.assertEqual(ratios, [1, 4])
 
 
 if __name__ == '__main__':

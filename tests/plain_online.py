@@ -41,19 +41,25 @@ class PlainReplay:
     self.gamma = loop.agent.gamma
     self.num_steps = loop.replay.capacity // loop.num_environments
     self.steps: list[list[Row]] = []
+    self._starts: tuple[int, list[tuple[int, int]]] = (0, [])
 
   def starts(self) -> list[tuple[int, int]]:
     """(step, environment) of what may be drawn, in the order of playing."""
     # All frames of a state are in the ring; of a stack of one, the row that is
     # next to be written over is left out.
     lost = max(self.stack_size - 1, 1)
-    first = max(0, len(self.steps) - self.num_steps + lost)
-    return [
-        (step, k)
-        for step in range(first, len(self.steps) - self.horizon)
-        for k in range(self.num_environments)
-        if self._may_start(step, k)
-    ]
+    count = len(self.steps)
+    if self._starts[0] != count:
+      found = [
+          (step, k)
+          for step in range(
+              max(0, count - self.num_steps + lost), count - self.horizon
+          )
+          for k in range(self.num_environments)
+          if self._may_start(step, k)
+      ]
+      self._starts = (count, found)
+    return self._starts[1]
 
   def _may_start(self, step: int, k: int) -> bool:
     for i in range(step, step + self.horizon):
@@ -222,12 +228,8 @@ class PlainLoop:
         self.stacks[k] = 0
       self.stacks[k] = np.roll(self.stacks[k], -1, axis=-1)
       self.stacks[k][..., -1] = frame
-    key = jax.random.fold_in(self.rng, 1)
-    key = jax.random.fold_in(key, self.agent_steps)
-    _, explore_key, action_key = jax.random.split(key, 3)
-    number = (len(self.frames),)
-    coins = np.asarray(jax.random.uniform(explore_key, number))
-    bits = np.asarray(jax.random.bits(action_key, number, np.uint32))
+    drawn = _exploration(self.rng, self.agent_steps, len(self.frames))
+    coins, bits = (np.asarray(x) for x in drawn)
     q_values = np.asarray(
         _apply(self.loop.agent, self.train.params, self.stacks.copy())
     )
@@ -279,8 +281,8 @@ class PlainLoop:
 
   def _gradient_step(self) -> None:
     loop, replay = self.loop, self.replay
-    key = learner.sample_key(
-        jax.random.fold_in(self.rng, 0), self.gradient_steps
+    key, bits = _batch_draw(
+        self.rng, self.gradient_steps, loop.replay.batch_size
     )
     starts, size = replay.starts(), loop.replay.batch_size
     if loop.replay.prioritized:
@@ -291,8 +293,9 @@ class PlainLoop:
       losses = _losses(loop.agent, self.train, batch)
       self.priorities.note(places, np.asarray(losses))
     else:
-      bits = np.asarray(jax.random.bits(key, (size,), np.uint32))
-      places = [starts[(int(x) * len(starts)) >> 32] for x in bits]
+      places = [
+          starts[(int(x) * len(starts)) >> 32] for x in np.asarray(bits)
+      ]
       batch = replay.batch(places)
     self.train, metrics = _learner_step(loop.learner, self.train, batch)
     self.losses.append(float(metrics['loss']))
@@ -311,6 +314,20 @@ class PlainLoop:
     num_steps = self.replay.num_steps
     block = (step + self.replay.stack_size - 1) % num_steps
     return block * self.replay.num_environments + k
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _exploration(rng: types.Array, step: int, count: int) -> Any:
+  key = jax.random.fold_in(jax.random.fold_in(rng, 1), step)
+  _, explore_key, action_key = jax.random.split(key, 3)
+  coins = jax.random.uniform(explore_key, (count,))
+  return coins, jax.random.bits(action_key, (count,), np.uint32)
+
+
+@functools.partial(jax.jit, static_argnums=2)
+def _batch_draw(rng: types.Array, step: int, size: int) -> Any:
+  key = learner.sample_key(jax.random.fold_in(rng, 0), step)
+  return key, jax.random.bits(key, (size,), np.uint32)
 
 
 @functools.partial(jax.jit, static_argnums=0)

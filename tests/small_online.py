@@ -41,6 +41,7 @@ _OF_THE_HOST: dict[str, Any] = {
     'epsilon_decay_period': 0,
     'reward_clip': None,
     'overlap': True,
+    'target_update_clock': 'gradient_steps',
 }
 
 
@@ -113,6 +114,17 @@ def of_seed(state: Sequence[Any], seed: int) -> Any:
   return seeds[seed]
 
 
+def with_learning_rates(lane: Any, *rates: float) -> Any:
+  """A lane whose seeds learn at these rates."""
+  optimizer = lane.train.opt_state
+  hyperparams = {
+      **optimizer.hyperparams,
+      'learning_rate': jnp.array(rates).reshape(lane.steps.shape),
+  }
+  optimizer = optimizer._replace(hyperparams=hyperparams)
+  return lane._replace(train=lane.train._replace(opt_state=optimizer))
+
+
 def take_down(tree: Any) -> Any:
   """A copy of a snapshot on the host, for `put_back`."""
 
@@ -155,10 +167,11 @@ def _shared(
     loop: online.OnlineLoop, num_seeds: int
 ) -> online_functions.Functions:
   steps = 100 * loop.num_environments
-  return _functions(
-      dataclasses.replace(loop, **_OF_THE_HOST, training_steps=steps),
-      num_seeds,
+  learned = dataclasses.replace(loop.learner, target_update_period=7)
+  plain = dataclasses.replace(
+      loop, **_OF_THE_HOST, learner=learned, training_steps=steps
   )
+  return _functions(plain, num_seeds)
 
 
 @functools.cache

@@ -118,7 +118,6 @@ class RingBuffer:
   def init(self, frame_shape: tuple[int, ...] | None, dtype: Any) -> Ring:
     """An empty ring; with `frame_shape` None, without frames."""
     rows = (self.num_rows,)
-    blank = (self.stack_size - 1) * self.num_environments
     frames = None
     if frame_shape is not None:
       frames = jnp.zeros((*rows, *frame_shape), dtype)
@@ -127,8 +126,7 @@ class RingBuffer:
         actions=jnp.zeros(rows, jnp.uint8),
         rewards=jnp.zeros(rows, jnp.float32),
         terminals=jnp.zeros(rows, bool),
-        # Before the first episode lie steps of none.
-        ends=jnp.arange(self.num_rows) < blank,
+        ends=jnp.zeros(rows, bool),
         starts=jnp.zeros(rows, jnp.int32),
         oldest=jnp.int32(0),
         newest=jnp.int32(0),
@@ -167,20 +165,7 @@ class RingBuffer:
         terminals=write(ring.terminals, result.is_terminal),
         ends=write(ring.ends, result.episode_end),
     )
-    # Those for which n steps are now known.
-    added = self._rows(row - self.update_horizon * self.num_environments)
-    # Those whose stack has just lost its first frame; of a stack of one, the
-    # next to be written over. All are judged after the write: XLA copies an
-    # array that is read before it is written.
-    lost = max(self.stack_size - 1, 1)
-    removed = self._rows(row + lost * self.num_environments)
-    may_start = self._may_start(ring, jnp.stack([added, removed]))
-    change = Change(
-        added,
-        may_start[0] & (step >= self.update_horizon),
-        removed,
-        may_start[1] & (step >= self.num_steps - lost),
-    )
+    change = self._change(ring, step)
     return self._apply(ring, change), change
 
   def draw(
@@ -235,6 +220,24 @@ class RingBuffer:
   def _rows(self, first: types.Array) -> types.Array:
     """The K rows from one on."""
     return (first + jnp.arange(self.num_environments)) % self.num_rows
+
+  def _change(self, ring: Ring, step: types.Array) -> Change:
+    """What the step that has just been written changes.
+
+    Everything is judged by what the ring now holds: XLA copies an array that
+    is read before it is written.
+    """
+    row, stride = self.first_row(step), self.num_environments
+    # n steps of these are now known.
+    added = self._rows(row - self.update_horizon * stride)
+    # The stack of these has just lost its first frame; a stack of one would
+    # with the next step.
+    lost = max(self.stack_size - 1, 1)
+    removed = self._rows(row + lost * stride)
+    may_start = self._may_start(ring, jnp.stack([added, removed]))
+    is_added = may_start[0] & (step >= self.update_horizon)
+    is_removed = may_start[1] & (step >= self.num_steps - lost)
+    return Change(added, is_added, removed, is_removed)
 
   def _may_start(self, ring: Ring, rows: types.Array) -> types.Array:
     """Whether n steps of one episode, or up to its terminal, follow each."""

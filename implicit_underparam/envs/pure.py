@@ -203,7 +203,7 @@ class PureVector:
     """The second half of `step`: waits for the program."""
     if self._sent is None:
       raise ValueError('send() comes before receive()')
-    sent: PureStep = jax.tree.map(np.asarray, self._sent._replace(state=None))
+    sent: Any = jax.tree.map(np.asarray, self._sent._replace(state=None))
     self._sent = None
     return Step(
         observation=sent.frame[..., None],
