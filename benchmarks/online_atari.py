@@ -54,11 +54,29 @@ class Scale(NamedTuple):
   ratios: tuple[float, ...]
 
 
+class Options(NamedTuple):
+  """Of a loop of the package.
+
+  Attributes:
+    ratio: n, gradient steps for each agent step.
+    num_environments: K, of a seed.
+    num_seeds: that train together.
+    penalty: whether to penalise.
+    is_rainbow: Rainbow; else DQN.
+  """
+
+  ratio: float
+  num_environments: int = 1
+  num_seeds: int = 1
+  penalty: bool = False
+  is_rainbow: bool = False
+
+
 _SCALES = {
     'cpu': Scale(5, 3.0, 40, 2000, 20_000, 3000, (0.25, 1, 4)),
     'gpu': Scale(5, 3.0, 800, 5000, 100_000, 3000, (0.25, 1, 4)),
 }
-_QUICK = Scale(2, 0.1, 4, 40, 1000, 200, (0.25,))
+_QUICK = Scale(2, 0.1, 8, 40, 1000, 200, (0.25,))
 
 
 def define_flags() -> None:
@@ -82,7 +100,7 @@ def makers(section: str, scale: Scale) -> Makers:
     return _environments(200)
   if section == report.LOOP:
     return _peer_loop(scale) | {
-        name: functools.partial(_loop, scale, *options)
+        name: functools.partial(_loop, scale, options)
         for name, options in _loops(scale).items()
     }
   return _replays(section, scale)
@@ -162,46 +180,47 @@ def _peer_loop(scale: Scale) -> Makers:
   }
 
 
-def _loops(scale: Scale) -> dict[str, tuple[float, int, bool, bool]]:
-  """(n, seeds, penalty, Rainbow) of the package's loops."""
+def _loops(scale: Scale) -> dict[str, Options]:
+  """The package's loops."""
+  plain = Options(ratio=1)
   found = {
-      report.QUARTER: (0.25, 1, False, False),
-      report.QUARTER_PENALTY: (0.25, 1, True, False),
-      report.FULL: (1, 1, False, False),
-      report.FULL_PENALTY: (1, 1, True, False),
-      report.FOUR: (4, 1, False, False),
+      report.QUARTER: Options(ratio=0.25),
+      report.QUARTER_EIGHT: Options(ratio=0.25, num_environments=8),
+      report.FULL: plain,
+      report.FULL_PENALTY: plain._replace(penalty=True),
+      report.FOUR: Options(ratio=4),
   }
   if _platform() == 'gpu':
     found |= {
-        report.FIVE: (1, 5, False, False),
-        report.RAINBOW: (1, 1, False, True),
-        report.RAINBOW_FIVE: (1, 5, False, True),
-        report.RAINBOW_FOUR: (4, 1, False, True),
+        report.FIVE: plain._replace(num_seeds=5),
+        report.RAINBOW: plain._replace(is_rainbow=True),
+        report.RAINBOW_FIVE: plain._replace(num_seeds=5, is_rainbow=True),
+        report.RAINBOW_FOUR: Options(ratio=4, is_rainbow=True),
     }
-  return {x: y for x, y in found.items() if y[0] in scale.ratios}
+  return {x: y for x, y in found.items() if y.ratio in scale.ratios}
 
 
 def _updates(scale: Scale) -> Mapping[str, float]:
   """Gradient steps of one seed for each agent step."""
-  ours = {name: options[0] for name, options in _loops(scale).items()}
+  ours = {name: options.ratio for name, options in _loops(scale).items()}
   return {report.PEER: 0.25} | ours
 
 
-def _loop(
-    scale: Scale, ratio: float, num_seeds: int, penalty: bool, rainbow: bool
-) -> Run:
+def _loop(scale: Scale, options: Options) -> Run:
   loop = package_online.make_loop(
       FLAGS.game,
-      ratio,
-      scale.history,
+      options.ratio,
+      # Only those that are beside Dopamine's need as much of it.
+      scale.history if options.ratio < 1 else min(500, scale.history),
       scale.capacity,
-      penalty,
-      rainbow,
+      options.penalty,
+      options.is_rainbow,
+      options.num_environments,
       num_threads=1 if _platform() == 'cpu' else 0,
   )
   # About as many gradient steps between looks at the clock, whatever n is.
-  steps = max(1, int(scale.steps * 0.25 / ratio))
-  return package_online.train(loop, steps, num_seeds)
+  steps = max(1, int(scale.steps * 0.25 / options.ratio))
+  return package_online.train(loop, steps, options.num_seeds)
 
 
 def _replays(section: str, scale: Scale) -> Makers:

@@ -11,7 +11,7 @@ PEER_PRIORITIES = 'Dopamine, priorities'
 PLAIN = 'package'
 PRIORITIES = 'package, priorities'
 ONE, EIGHT = 'package, K = 1', 'package, K = 8'
-QUARTER, QUARTER_PENALTY = 'package, n = 0.25', 'package, n = 0.25, penalty'
+QUARTER, QUARTER_EIGHT = 'package, n = 0.25', 'package, n = 0.25, K = 8'
 FULL, FULL_PENALTY = 'package, n = 1', 'package, n = 1, penalty'
 FIVE, FOUR = 'package, n = 1, 5 seeds', 'package, n = 4'
 RAINBOW, RAINBOW_FIVE = 'Rainbow, n = 1', 'Rainbow, n = 1, 5 seeds'
@@ -53,6 +53,7 @@ QUESTIONS = (
         'end to end, n = 0.25 / Dopamine', LOOP, QUARTER, PEER, 1.2,
         devices=['cpu'],
     ),
+    Question('the same with K = 8', LOOP, QUARTER_EIGHT, PEER),
     Question('adds / Dopamine', ADD, PLAIN, PEER),
     Question(
         'adds with priorities / Dopamine', ADD, PRIORITIES, PEER_PRIORITIES
@@ -62,7 +63,6 @@ QUESTIONS = (
         'batches with priorities / Dopamine', SAMPLE, PRIORITIES,
         PEER_PRIORITIES,
     ),
-    Question('time with penalty, n = 0.25', LOOP, QUARTER, QUARTER_PENALTY),
     Question('time with penalty, n = 1', LOOP, FULL, FULL_PENALTY),
     Question('time of 5 seeds / of 1, n = 1', LOOP, FULL, FIVE, most=1.5),
     Question(

@@ -84,6 +84,7 @@ def make_loop(
     capacity: int,
     penalty: bool = False,
     is_rainbow: bool = False,
+    num_environments: int = 1,
     num_threads: int = 1,
 ) -> online.OnlineLoop:
   """DQN or Rainbow with Dopamine's network and hyperparameters.
@@ -95,6 +96,7 @@ def make_loop(
     capacity: of the replay, in transitions a seed.
     penalty: whether to penalise.
     is_rainbow: Rainbow with prioritised replay and n-step returns; else DQN.
+    num_environments: K, of a seed.
     num_threads: that the emulators share.
   """
   environment = atari.AtariEnvironment(game)
@@ -114,38 +116,32 @@ def make_loop(
       training_steps=2**30,
       data_reuse_ratio=ratio,
       min_replay_history=history,
+      num_environments=num_environments,
       num_threads=num_threads,
   )
 
 
-def train(
-    loop: online.OnlineLoop,
-    steps: int,
-    num_seeds: int = 1,
-    counts_updates: bool = False,
-) -> Run:
+def train(loop: online.OnlineLoop, steps: int, num_seeds: int = 1) -> Run:
   """The hot loop, once its replay holds what the updates wait for.
+
+  Counts the agent steps of one seed.
 
   Args:
     loop: what to run.
     steps: agent steps of a seed that one call takes.
     num_seeds: how many, vectorised as is best on the device.
-    counts_updates: count gradient steps; else agent steps of one seed.
   """
   player = _player(loop, num_seeds)
-  taken = 0
 
   def play(count: int) -> int:
-    nonlocal taken
-    updates = loop.updates_by(taken)
-    for _ in range(count):
+    rows = max(1, count // loop.num_environments)
+    for _ in range(rows):
       player.step()
-    taken += count
     jax.block_until_ready(player.learning)
-    return loop.updates_by(taken) - updates if counts_updates else count
+    return rows * loop.num_environments
 
   # The first update, which is compiled, is among these.
-  play(loop.min_replay_history + steps + 8)
+  play(loop.min_replay_history + steps + 16)
   return lambda: play(steps)
 
 
@@ -222,7 +218,9 @@ def _player(loop: online.OnlineLoop, num_seeds: int) -> playing.Player:
       program._running,
       state,
       [program._learning(x.train) for x in state],
-      loop.environment.make(num_seeds, loop.num_threads),
+      loop.environment.make(
+          num_seeds * loop.num_environments, loop.num_threads
+      ),
       None,
   )
 

@@ -148,8 +148,9 @@ class Checkpointer:
       iteration: which checkpoint; the last if None.
 
     Returns:
-      (iteration, tree), with NumPy arrays where the template has them and JAX
-      arrays on the default device elsewhere; None where there is none.
+      (iteration, tree), with NumPy arrays where the template has them or a
+      ShapeDtypeStruct and JAX arrays on the default device elsewhere; None
+      where there is none.
 
     Raises:
       UserError: the checkpoint is damaged, or does not fit the template.

@@ -2,6 +2,7 @@
 
 import dataclasses
 import fractions
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,7 +27,6 @@ from implicit_underparam.envs import vector
 
 if TYPE_CHECKING:
   from implicit_underparam import online_program
-
 
 
 class OnlineState(NamedTuple):
@@ -138,8 +138,12 @@ class OnlineLoop:
 
   def updates_by(self, steps: int) -> int:
     """Gradient steps that are due once so many agent steps are taken."""
-    ratio = fractions.Fraction(str(self.data_reuse_ratio))
-    return math.floor(ratio * max(0, steps - self.min_replay_history))
+    return math.floor(self._ratio * max(0, steps - self.min_replay_history))
+
+  @functools.cached_property
+  def _ratio(self) -> fractions.Fraction:
+    """n, as it is written."""
+    return fractions.Fraction(str(self.data_reuse_ratio))
 
   def target_updates_by(self, steps: int) -> int:
     """Target updates that are due once so many agent steps are taken.

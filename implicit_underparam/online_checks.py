@@ -2,7 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from implicit_underparam import errors
+from implicit_underparam import (
+    episode_evaluation,
+    errors,
+    learner,
+    target_features,
+)
 from implicit_underparam.agents import cql, value
 from implicit_underparam.data import dopamine_replay, replay
 
@@ -40,6 +45,11 @@ def check_actions(loop: 'online.OnlineLoop', num_actions: int) -> None:
         f'{network}.num_actions is {num_actions}, and {environment.name} has '
         f'{environment.num_actions}: bind it to that'
     )
+  if num_actions > 256:
+    raise errors.UserError(
+        f'{environment.name} has {num_actions} actions, and a replay keeps '
+        'bytes: 256 at most'
+    )
 
 
 def check_place(loop: 'online.OnlineLoop', place: str) -> None:
@@ -56,6 +66,8 @@ def check_place(loop: 'online.OnlineLoop', place: str) -> None:
 
 
 def _check_parts(loop: 'online.OnlineLoop') -> None:
+  if not isinstance(loop.learner, learner.Learner):
+    raise _error(loop, 'learner', 'bind it to @Learner()')
   if not isinstance(loop.learner.agent, (value.ValueAgent, cql.CQLAgent)):
     raise errors.UserError(
         'OnlineLoop.learner has an agent that does not learn from '
@@ -66,13 +78,16 @@ def _check_parts(loop: 'online.OnlineLoop') -> None:
         f'OnlineLoop.learner has a {type(loop.agent).__name__}, which learns '
         'from a fixed data set only: use OfflineLoop'
     )
-  if not hasattr(loop.environment, 'make'):
+  environment = loop.environment
+  # A class has these too: of a binding without its parentheses.
+  if isinstance(environment, type) or not any(
+      hasattr(environment, x) for x in ('make', 'step')
+  ):
     raise _error(loop, 'environment', 'bind it to @AtariEnvironment()')
   kinds = (replay.Replay, dopamine_replay.DopamineReplay)
   if not isinstance(loop.replay, kinds):
     raise _error(loop, 'replay', 'bind it to @Replay()')
-  if loop.target_features and not isinstance(loop.replay, replay.Replay):
-    raise _error(loop, 'target_features', 'this needs @Replay()')
+  _check_options(loop)
   if loop.learner.target_update_period is None:
     raise errors.UserError(
         'Learner.target_update_period is None, which is for fitted iterations: '
@@ -80,19 +95,59 @@ def _check_parts(loop: 'online.OnlineLoop') -> None:
     )
 
 
+def _check_options(loop: 'online.OnlineLoop') -> None:
+  target = loop.target_features
+  if target is not None:
+    if not isinstance(target, target_features.TargetFeatures):
+      raise _error(
+          loop, 'target_features', 'bind it to @TargetFeatures(), or None'
+      )
+    if not isinstance(loop.replay, replay.Replay):
+      raise _error(loop, 'target_features', 'this needs @Replay()')
+  evaluation = loop.evaluation
+  if evaluation is not None:
+    if not isinstance(evaluation, episode_evaluation.EpisodeEvaluation):
+      raise _error(
+          loop, 'evaluation', 'bind it to @EpisodeEvaluation(), or None'
+      )
+    _check_same(loop, evaluation)
+  if not isinstance(loop.overlap, bool):
+    raise _error(loop, 'overlap', 'give True or False')
+
+
+def _check_same(
+    loop: 'online.OnlineLoop', evaluation: episode_evaluation.EpisodeEvaluation
+) -> None:
+  """The policy can play where it is evaluated."""
+  here, there = loop.environment, evaluation.environment
+  for name in ('num_actions', 'observation_shape'):
+    mine, other = getattr(here, name), getattr(there, name)
+    if mine != other:
+      raise errors.UserError(
+          f'EpisodeEvaluation.environment is {there.name} with {name} {other}, '
+          f'and OnlineLoop.environment {here.name} with {mine}: bind them to '
+          'the same'
+      )
+
+
 def _check_whole(loop: 'online.OnlineLoop', name: str, least: int) -> None:
   number = getattr(loop, name)
-  if not isinstance(number, int) or number < least:
+  if type(number) is not int or number < least:
     raise _error(loop, name, f'give a whole number, at least {least}')
 
 
 def _check_numbers(loop: 'online.OnlineLoop') -> None:
   ratio = loop.data_reuse_ratio
-  if not value.is_finite(ratio) or not 0.01 <= ratio <= 1000:
+  if (
+      isinstance(ratio, bool)
+      or not value.is_finite(ratio)
+      or not 0.01 <= ratio <= 1000
+  ):
     raise _error(
         loop,
         'data_reuse_ratio',
-        'give the gradient steps for each agent step, such as 0.25, 1 or 4',
+        'give the gradient steps for each agent step, from 0.01 to 1000, such '
+        'as 0.25, 1 or 4',
     )
   epsilon = loop.epsilon_train
   if not value.is_finite(epsilon) or not 0 <= epsilon <= 1:
@@ -125,6 +180,15 @@ def _check_history(loop: 'online.OnlineLoop') -> None:
         loop,
         'min_replay_history',
         f'give at least {least}, for a first batch of {size}',
+    )
+  # An iteration begins with new episodes, and ends those it has.
+  horizon, stride = loop.agent.update_horizon, loop.num_environments
+  if loop.training_steps <= horizon * stride:
+    raise _error(
+        loop,
+        'training_steps',
+        f'give at least {(horizon + 1) * stride}, for transitions of '
+        f'update_horizon ({horizon}) steps',
     )
 
 

@@ -5,8 +5,9 @@ while the gradient steps that are due run on the device, and keeps what came
 of it. The host waits for the device once a step, for the actions.
 """
 
+import functools
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -213,28 +214,33 @@ class OnlineProgram:
     loop, count = self.loop, len(lane.seeds)
     if not isinstance(loop.replay, replay.Replay):
       return replay_drivers.DopamineDriver(loop, functions, lane.seeds)
-    empty = self._empty_replay(lane, frames_here)
+    make = lanes.over_seeds(
+        lambda _: loop.empty_replay(frames_here), (0,), count
+    )
+    seeds = jnp.arange(count)
+    empty = functools.partial(self._empty_replay, make, seeds, lane.device)
     if frames_here:
-      return replay_drivers.DeviceDriver(loop, functions, empty, lane.device)
+      shapes = jax.eval_shape(make, seeds)
+      return replay_drivers.DeviceDriver(
+          loop, functions, empty, shapes, lane.device
+      )
     return replay_drivers.HostDriver(
-        loop, functions, empty, lane.device, count
+        loop, functions, empty(), lane.device, count
     )
 
-  def _empty_replay(self, lane: lanes.Lane, frames_here: bool) -> Any:
-    make = lanes.over_seeds(
-        lambda _: self.loop.empty_replay(frames_here), (0,), len(lane.seeds)
-    )
+  def _empty_replay(
+      self, make: Callable, seeds: types.Array, device: jax.Device
+  ) -> Any:
     try:
-      with jax.default_device(lane.device):
-        empty = jax.jit(make)(jnp.arange(len(lane.seeds)))
-      return jax.block_until_ready(empty)
+      with jax.default_device(device):
+        return jax.block_until_ready(jax.jit(make)(jax.device_put(seeds)))
     except jax.errors.JaxRuntimeError as error:
       if 'RESOURCE_EXHAUSTED' not in str(error):
         raise
       raise errors.UserError(
-          f'{lane.device.device_kind} ran out of memory for a replay of '
-          f'{self.loop.replay.capacity} transitions for {len(lane.seeds)} '
-          "seeds: lower Replay.capacity, or set Replay.placement to 'host'"
+          f'{device.device_kind} ran out of memory for a replay of '
+          f'{self.loop.replay.capacity} transitions for {len(seeds)} seeds: '
+          "lower Replay.capacity, or set Replay.placement to 'host'"
       ) from error
 
   def _play(self, state: Sequence[Any]) -> Any:

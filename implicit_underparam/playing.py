@@ -73,6 +73,7 @@ class Player:
     self._target_updates = loop.target_updates_by(self._steps)
     self._by_updates = loop.target_update_clock == 'gradient_steps'
     self._period = loop.learner.target_update_period or 1
+    self._is_checked = False
     self._shape = (len(seeds), loop.num_environments)
     iteration = self._steps // loop.training_steps
     self._observation = environments.reset(
@@ -106,6 +107,10 @@ class Player:
     """The gradient steps that are due by now, and the target updates."""
     due = self._loop.updates_by(self._steps)
     targets_due = self._loop.target_updates_by(self._steps)
+    if self._updates < due and not self._is_checked:
+      for x in self._running:
+        x.driver.check_drawable()
+      self._is_checked = True
     while self._updates < due:
       count = min(due - self._updates, self._until_target_update())
       for i, x in enumerate(self._running):

@@ -101,6 +101,8 @@ class PureOnlineProgram(online_program.OnlineProgram):
     with self._bar(self.loop.training_steps, 'agent steps') as bar:
       for begin, num_rounds, learns in self._pieces(first, last):
         for i, x in enumerate(self._running):
+          if learns and begin <= self.loop.min_replay_history:
+            replay_drivers.check_drawable(carried[i].contents.ring)
           play = self._dispatch(len(x.lane.seeds), num_rounds, learns)
           carried[i] = play(carried[i], state[i].rng, np.int32(begin))
         jax.block_until_ready(carried)

@@ -1,6 +1,6 @@
 """A lane's replay while it runs: on the device, in main memory, Dopamine's."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
@@ -8,6 +8,7 @@ import numpy as np
 
 from implicit_underparam import types
 from implicit_underparam.data import dopamine_replay, replay, ring
+from implicit_underparam.errors import UserError
 
 if TYPE_CHECKING:
   from implicit_underparam import online
@@ -38,6 +39,13 @@ class Driver(Protocol):
   ) -> Measured:
     """Probes and TD errors."""
 
+  def check_drawable(self) -> None:
+    """There is something to draw.
+
+    Raises:
+      UserError: there is not.
+    """
+
   def save(self) -> Any:
     """What a checkpoint needs; not written to before the next call."""
 
@@ -46,20 +54,30 @@ class Driver(Protocol):
 
 
 class DeviceDriver:
-  """All of it lies on the device, and a dispatch takes several steps.
-
-  Attributes:
-    contents: the replay.
-  """
+  """All of it lies on the device, and a dispatch takes several steps."""
 
   def __init__(
       self, loop: 'online.OnlineLoop', functions: 'Functions',
-      contents: replay.Contents, device: jax.Device,
+      make: Callable[[], replay.Contents], shapes: replay.Contents,
+      device: jax.Device,
   ):  # fmt: skip
     self._loop = loop
     self._functions = functions
+    self._make = make
+    self._shapes = shapes
     self._device = device
-    self.contents = jax.device_put(contents, device)
+    self._contents: replay.Contents | None = None
+
+  @property
+  def contents(self) -> replay.Contents:
+    """The replay; made when it is first asked for, since it may be loaded."""
+    if self._contents is None:
+      self._contents = self._make()
+    return self._contents
+
+  @contents.setter
+  def contents(self, contents: replay.Contents) -> None:
+    self._contents = contents
 
   def add(
       self,
@@ -98,13 +116,19 @@ class DeviceDriver:
       )
     return probes, errors
 
+  def check_drawable(self) -> None:
+    """There is something to draw."""
+    check_drawable(self.contents.ring)
+
   def save(self) -> Any:
-    """What a checkpoint needs."""
-    return self.contents
+    """What a checkpoint needs; before the first step, its shapes."""
+    return self._shapes if self._contents is None else self._contents
 
   def load(self, saved: Any) -> None:
     """Goes on from there."""
-    self.contents = jax.device_put(saved, self._device)
+    # Gone before the other comes: there is no room for two.
+    self._contents = None
+    self._contents = jax.device_put(saved, self._device)
 
 
 class HostDriver:
@@ -167,6 +191,10 @@ class HostDriver:
     if self._single:
       return self._frames.windows(np.asarray(rows)[None])[0]
     return self._frames.windows(np.asarray(rows))
+
+  def check_drawable(self) -> None:
+    """There is something to draw."""
+    check_drawable(self._contents.ring)
 
   def save(self) -> Any:
     """What a checkpoint needs."""
@@ -241,6 +269,9 @@ class DopamineDriver:
     batch = batch._replace(indices=None)
     return jax.tree.map(lambda x: x[0], batch) if self._single else batch
 
+  def check_drawable(self) -> None:
+    """Dopamine's own buffer refuses to draw from nothing."""
+
   def save(self) -> Any:
     """What a checkpoint needs."""
     return self._buffers.save()
@@ -248,3 +279,17 @@ class DopamineDriver:
   def load(self, saved: Any) -> None:
     """Goes on from there."""
     self._buffers.load(saved)
+
+
+def check_drawable(kept: ring.Ring) -> None:
+  """There is something to draw.
+
+  Raises:
+    UserError: there is not.
+  """
+  if np.min(np.asarray(kept.num_starts)) < 1:
+    raise UserError(
+        'the replay holds no transition that may be drawn: all episodes are '
+        "cut within the agent's update_horizon; raise the limit of steps of "
+        'the environment, or OnlineLoop.training_steps'
+    )

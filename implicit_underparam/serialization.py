@@ -163,6 +163,8 @@ def _like(template: Any, value: Any) -> Any:
     return jax.random.wrap_key_data(
         jnp.array(value), impl=jax.random.key_impl(template)
     )
+  if isinstance(template, jax.ShapeDtypeStruct):
+    return value
   if isinstance(template, np.generic):
     return value[()]
   if type(template) in (*_PLAIN, bytes) or isinstance(template, np.ndarray):
@@ -178,8 +180,8 @@ def rebuild(template: Any, values: Sequence[Any]) -> Any:
     values: the leaves, in the order of the tree.
 
   Returns:
-    The tree; NumPy arrays where the template has them, else JAX arrays on the
-    default device.
+    The tree; NumPy arrays where the template has them or a ShapeDtypeStruct,
+    else JAX arrays on the default device.
   """
   targets, structure = jax.tree_util.tree_flatten(template)
   leaves = map(_like, targets, values)

@@ -11,7 +11,6 @@ from absl.testing import absltest, parameterized
 
 from implicit_underparam import acting, types
 
-
 TABLE = jnp.array([[0.0, 2.0, 1.0, -5.0], [-1.0, -3.0, -2.0, -0.5]])
 DRAWS = 10_000
 

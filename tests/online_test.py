@@ -8,15 +8,13 @@ import subprocess
 import sys
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import plain_online
 import small_online
 from absl.testing import absltest, parameterized
 
 from implicit_underparam.agents import dqn
-from implicit_underparam.data import dopamine_replay, replay
-from implicit_underparam.envs import gymnasium_env
+from implicit_underparam.data import dopamine_replay
 
 
 def setUpModule():
@@ -300,8 +298,8 @@ assert [x.ring.frames.devices() for x in kept] == [
     {x} for x in jax.devices()]
 # As a resumed run would.
 saved = small_online.take_down(program.snapshot(state))
-again = program.place(jax.device_put(
-    small_online.put_back(saved), jax.devices()[0]))
+with jax.default_device(jax.devices()[0]):
+  again = program.place(small_online.put_back(saved))
 assert [x.rng.devices() for x in again] == [{x} for x in jax.devices()]
 output = jax.device_get(program.iterate(again)[1])
 np.savez(sys.argv[2], kernel=output.parameters['params']['Dense_0']['kernel'],

@@ -29,7 +29,7 @@ ENVIRONMENT = gymnasium_env.GymnasiumEnvironment(
 NETWORK = networks.MLPNetwork(num_actions=2, hidden_units=(16,), flatten=True)
 # One object: compiled programs are told apart by it. A large eps keeps what
 # rounds to another gradient of almost 0 from becoming another step.
-OPTIMIZER = learner.adam(5e-4, eps=1e-2)
+OPTIMIZER = learner.adam(2e-3, eps=1e-2)
 REPLAY = replay.Replay(capacity=100, batch_size=8, placement='device')
 
 # What the compiled functions of a loop do not depend on.
@@ -64,8 +64,8 @@ def make(**options: Any) -> online.OnlineLoop:
       'training_steps': 60,
       'data_reuse_ratio': 1,
       'min_replay_history': 40,
-      'epsilon_decay_period': 90,
-      'epsilon_train': 0.1,
+      'epsilon_decay_period': 30,
+      'epsilon_train': 0.05,
       'probe_size': 32,
   } | options)
 

@@ -194,10 +194,12 @@ class Replay:
 
 
 def _memory_for_frames(device: jax.Device) -> float:
-  """Bytes that a replay may take there."""
-  free = _SHARE * offline.free_memory(device)
-  # All of it is written by this process: no cache holds half of it.
-  return 2 * free if device.platform == 'cpu' else free
+  """Bytes that a replay may take there.
+
+  Of main memory that is less than half of what is free: a checkpoint is
+  written from a copy, and read into one.
+  """
+  return _SHARE * offline.free_memory(device)
 
 
 class HostFrames:

@@ -93,9 +93,10 @@ def rules(game: str) -> Rules:
   try:
     from gymnax.environments import minatar
   except ImportError as error:
+    package = (error.name or str(error)).split('.')[0]
     raise UserError(
-        f'the MinAtar games need {error.name or error}, which is not '
-        "installed: pip install 'implicit_underparam[minatar]'"
+        f'the MinAtar games need {package}, which is not installed: pip '
+        "install 'implicit_underparam[minatar]'"
     ) from error
   # gymnax makes arrays; made while a program is traced, they would leak.
   with jax.ensure_compile_time_eval():

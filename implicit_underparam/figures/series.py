@@ -15,6 +15,7 @@ WINDOW = 25  # Iterations of the running mean behind peak and trough.
 SHORT = 0.05  # Of all iterations: the running mean of `fall`.
 _END = 0.1
 _SETTLED = 0.2
+_LEAST_CORRELATED = 5
 
 
 def spacing(iterations: np.ndarray) -> int:
@@ -127,8 +128,13 @@ def late_drop(iterations: np.ndarray, values: np.ndarray) -> float:
 def correlation(
     iterations: np.ndarray, first: np.ndarray, second: np.ndarray
 ) -> float:
-  """Spearman's correlation of two columns over the last 80% of iterations."""
+  """Spearman's correlation of two columns over the last 80% of iterations.
+
+  NaN for fewer than five: two points always correlate by 1 or -1.
+  """
   settled = iterations >= _fraction(_SETTLED, iterations)
+  if len(first[settled]) < _LEAST_CORRELATED:
+    return math.nan
   return statistics.spearman(first[settled], second[settled])
 
 

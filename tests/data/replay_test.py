@@ -381,7 +381,10 @@ class PlaceTest(parameterized.TestCase):
   def place(
       self, card: float, main: float, platform: str = 'gpu', **options: Any
   ) -> tuple[str, str]:
-    """With so many GB free; 7.07 GB are needed for each of two seeds."""
+    """With so many GB free; 7.07 GB are needed for each of two seeds.
+
+    Of `main`, half is what is free of main memory: see `free_memory`.
+    """
 
     def free_memory(device):
       return 1e9 * (card if device.platform == 'gpu' else main)
@@ -399,23 +402,23 @@ class PlaceTest(parameterized.TestCase):
       )  # fmt: skip
 
   def test_else_in_main_memory(self):
-    where, why = self.place(15, 10)
+    where, why = self.place(15, 20)
     self.assertEqual(where, 'host')
     self.assertEqual(
         why, 'replay: 14.14 GB for 2 seeds, frames in main memory (13.5 GB '
         'free on a card)',
     )  # fmt: skip
-    self.assertEqual(self.place(20, 10, placement='host')[0], 'host')
+    self.assertEqual(self.place(20, 20, placement='host')[0], 'host')
 
   def test_a_cpu_has_one_memory(self):
-    self.assertEqual(self.place(0, 8, 'cpu')[0], 'device')
-    self.assertEqual(self.place(0, 8, 'cpu', placement='host')[0], 'host')
+    self.assertEqual(self.place(0, 16, 'cpu')[0], 'device')
+    self.assertEqual(self.place(0, 16, 'cpu', placement='host')[0], 'host')
 
   @parameterized.parameters(
-      (15, 7, 'gpu', 'auto', r'13\.5 GB free on a card, 12\.6 GB in main '),
-      (80, 7, 'gpu', 'host', r'72\.0 GB free on a card, 12\.6 GB in main '),
-      (0, 7, 'cpu', 'auto', r'12\.6 GB free on a card, 12\.6 GB in main '),
-      (0, 7, 'cpu', 'host', r'12\.6 GB free'),
+      (15, 14, 'gpu', 'auto', r'13\.5 GB free on a card, 12\.6 GB in main '),
+      (80, 14, 'gpu', 'host', r'72\.0 GB free on a card, 12\.6 GB in main '),
+      (0, 14, 'cpu', 'auto', r'12\.6 GB free on a card, 12\.6 GB in main '),
+      (0, 14, 'cpu', 'host', r'12\.6 GB free'),
   )  # fmt: skip
   def test_out_of_memory(self, card, main, platform, placement, message):
     with self.assertRaisesRegex(
@@ -429,9 +432,9 @@ class PlaceTest(parameterized.TestCase):
     with self.assertRaisesRegex(
         UserError, r"fewer seeds, or bind Replay\.placement = 'host'$"
     ):
-      self.place(15, 10, placement='device')
+      self.place(15, 20, placement='device')
     with self.assertRaisesRegex(UserError, r'run fewer seeds$'):
-      self.place(0, 7, 'cpu', placement='device')
+      self.place(0, 14, 'cpu', placement='device')
 
   def test_says_what_this_machine_has(self):
     where, why = replay.Replay(1000).place(84 * 84, 1, jax.devices('cpu')[0])

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 import numpy as np
 from absl.testing import absltest, parameterized
 
-from implicit_underparam.envs import atari, gymnasium_env, vector
+from implicit_underparam.envs import atari, gymnasium_env, minatar, vector
 from implicit_underparam.errors import UserError
 
 # All end episodes within 40 steps: by a limit, a fall, either.
@@ -21,6 +21,10 @@ FAMILY = (
         gymnasium_env.GymnasiumEnvironment(
             'MountainCar-v0', stack_size=2, max_episode_steps=15
         ),
+    ),
+    (
+        'minatar',
+        minatar.MinAtarEnvironment('Breakout', max_episode_steps=15),
     ),
 )
 NUM_STEPS = 40
