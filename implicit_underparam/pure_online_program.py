@@ -184,6 +184,12 @@ def _steps_of_a_round(loop: online.OnlineLoop) -> int:
           f'{loop.data_reuse_ratio} and {loop.num_environments} environments '
           f'give a multiple of {steps}'
       )
+  period = loop.learner.target_update_period
+  if loop.target_update_clock == 'agent_steps' and period and period % steps:
+    raise errors.UserError(
+        f'Learner.target_update_period is {period} agent steps: give a '
+        f'multiple of {steps}'
+    )
   return steps
 
 

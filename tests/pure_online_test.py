@@ -9,6 +9,7 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from implicit_underparam import (
+    checkpoints,
     errors,
     learner,
     networks,
@@ -64,13 +65,13 @@ class Chain:
     )
 
 
-def make_loop(**options) -> online.OnlineLoop:
+def make_loop(target_update_period=7, **options) -> online.OnlineLoop:
   network = networks.MLPNetwork(2, (16, 16), flatten=True)
   defaults = {
       'learner': learner.Learner(
           agent=dqn.DQNAgent(network, gamma=0.9),
           optimizer=learner.adam(3e-3),
-          target_update_period=7,
+          target_update_period=target_update_period,
       ),
       'environment': Chain(),
       'replay': replay.Replay(capacity=64, batch_size=8),
@@ -154,11 +155,16 @@ def plain(loop: online.OnlineLoop, seed: int, iterations: int):
 class PureOnlineTest(parameterized.TestCase):
 
   @parameterized.parameters(
-      {},
-      {'data_reuse_ratio': 0.25},
-      {'data_reuse_ratio': 3, 'replay': replay.Replay(64, 8, prioritized=True)},
-      {'num_environments': 3, 'data_reuse_ratio': 1},
-      {'target_update_clock': 'agent_steps'},
+      {
+          'data_reuse_ratio': 0.25,
+          'target_update_clock': 'agent_steps',
+          'target_update_period': 8,
+      },
+      {
+          'data_reuse_ratio': 1,
+          'num_environments': 3,
+          'replay': replay.Replay(66, 8, prioritized=True),
+      },
   )
   def test_equals_steps_taken_one_by_one(self, **options):
     loop = make_loop(**options)
@@ -198,23 +204,21 @@ class PureOnlineTest(parameterized.TestCase):
     loop = make_loop()
     program = loop.compile((3, 4), 'map')
     state, _ = program.iterate(program.init())
-    saved = jax.tree.map(
-        lambda x: jax.random.key_data(x) if _is_key(x) else np.array(x),
-        program.snapshot(state),
-    )
+    checkpointer = checkpoints.Checkpointer(self.create_tempdir().full_path)
+    checkpointer.save(1, program.snapshot(state))
     _, expected = program.iterate(state)
     again = loop.compile((3, 4), 'map')
-    template = again.snapshot(again.init())
-    restored = jax.tree.map(
-        lambda x, y: jax.random.wrap_key_data(y) if _is_key(x) else y,
-        template, saved,
-    )  # fmt: skip
-    _, output = again.iterate(again.place(restored))
+    restored = checkpointer.restore(again.snapshot(again.init()))
+    _, output = again.iterate(again.place(restored[1]))
     jax.tree.map(np.testing.assert_array_equal, output, expected)
 
   @parameterized.parameters(
       ({'training_steps': 94, 'data_reuse_ratio': 0.25}, 'multiple of 4'),
       ({'min_replay_history': 26, 'data_reuse_ratio': 0.25}, 'multiple of 4'),
+      (
+          {'target_update_clock': 'agent_steps', 'data_reuse_ratio': 0.5},
+          'target_update_period is 7 agent steps: give a multiple of 2',
+      ),
       ({'replay': replay.Replay(64, 8, placement='host')}, 'on the device'),
   )
   def test_what_cannot_be_is_said(self, options, message):
@@ -226,8 +230,13 @@ class PureOnlineTest(parameterized.TestCase):
       make_loop().compile((0,), 'map').log_replay('unused')
 
 
-def _is_key(x) -> bool:
-  return jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+def setUpModule():
+  # Small programs take longer to compile than to run.
+  jax.config.update('jax_disable_most_optimizations', True)
+
+
+def tearDownModule():
+  jax.config.update('jax_disable_most_optimizations', False)
 
 
 if __name__ == '__main__':
