@@ -36,7 +36,8 @@ _EXTRAS = {
         'tensorflow',
         'tensorflow-datasets>=4.9.10',
     ],
-    'minatar': ['gymnax', 'six'],
+    # Two private methods of its Seaquest are corrected. It imports six.
+    'minatar': ['gymnax>=1.0.1,<1.1', 'six'],
     'mujoco': ['gymnasium[mujoco]', 'minari[hdf5]'],
     'launch': ['ray[default]>=2.60,<3'],
     'slurm': ['submitit'],
@@ -51,7 +52,7 @@ _EXTRAS['all'] = sorted({
     if name not in ('gpu', 'tpu')
     for requirement in requirements
 })
-# The tests run beside Dopamine, tensorflow-datasets and rlds themselves.
+# The tests run beside Dopamine, tensorflow-datasets, rlds and MinAtar themselves.
 _EXTRAS['test'] = [
     'hypothesis',
     'mypy',
@@ -60,6 +61,8 @@ _EXTRAS['test'] = [
     'ruff',
     *_EXTRAS['dopamine'],
     *_EXTRAS['tfds'],
+    *_EXTRAS['minatar'],
+    'minatar',
 ]
 
 setuptools.setup(

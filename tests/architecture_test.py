@@ -48,7 +48,15 @@ ALLOWED = {
     'acting': {'types', 'data'},
     'lanes': set(),
     'target_features': {'types', 'learner'},
-    'online_checks': {'agents', 'data', 'online'},
+    'online_checks': {
+        'agents', 'data', 'episode_evaluation', 'learner', 'online',
+        'target_features',
+    },
+    'pure_playing': {'types', 'acting', 'data', 'envs', 'online'},
+    'pure_online_program': {
+        'types', 'lanes', 'online', 'online_program', 'pure_playing',
+        'replay_drivers',
+    },
     'online_functions': {'lanes', 'online'},
     'replay_drivers': {'types', 'data', 'online', 'online_functions'},
     'playing': {
@@ -62,7 +70,7 @@ ALLOWED = {
     'online': {
         'types', 'learner', 'probing', 'acting', 'agents', 'data', 'envs',
         'episode_evaluation', 'online_checks', 'online_program',
-        'target_features',
+        'pure_online_program', 'target_features',
     },
     'policies': {
         'types', 'checkpoints', 'configuration', 'run_folder', 'data', 'runner',
