@@ -52,7 +52,7 @@ _EXTRAS['all'] = sorted({
     if name not in ('gpu', 'tpu')
     for requirement in requirements
 })
-# The tests run beside Dopamine, tensorflow-datasets, rlds and MinAtar themselves.
+# The tests run beside Dopamine, tensorflow-datasets, rlds and MinAtar.
 _EXTRAS['test'] = [
     'hypothesis',
     'mypy',
