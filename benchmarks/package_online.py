@@ -115,7 +115,7 @@ def make_loop(
       # One iteration goes on for as long as anybody looks.
       training_steps=2**30,
       data_reuse_ratio=ratio,
-      min_replay_history=history,
+      min_replay_history=max(history, 4 * num_environments + BATCH_SIZE),
       num_environments=num_environments,
       num_threads=num_threads,
   )

@@ -266,12 +266,15 @@ class OnlineProgram:
     return player
 
   def _learning(self, train: types.TrainState) -> Any:
-    totals = self.loop.totals(self._shapes.train)
     shape = train.gradient_steps.shape
-    return online.Learning(
-        train,
-        jax.tree.map(lambda x: jnp.zeros((*shape, *x.shape), x.dtype), totals),
+    totals = jax.tree.map(
+        lambda x: jnp.zeros((*shape, *x.shape), x.dtype), self._totals
     )
+    return online.Learning(train, totals)
+
+  @functools.cached_property
+  def _totals(self) -> Mapping[str, types.Array]:
+    return self.loop.totals(self._shapes.train)
 
   def _played(self, player: Any, last: int) -> dict[str, np.ndarray]:
     """What is known on the host alone: [S] each."""

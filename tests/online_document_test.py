@@ -31,7 +31,7 @@ _ATARI = ('AtariEnvironment.max_frames = 40',)
 def made_small(words: list[str]) -> list[str]:
   """A training command with bindings that make it short."""
   command = ' '.join(words)
-  bindings = _SMALL + (_OFFLINE if 'offline' in command else _ONLINE)
+  bindings = _SMALL + (_OFFLINE if '_offline.gin' in command else _ONLINE)
   if '/atari/' in command:
     bindings += _ATARI
   return [*words, *(f'--gin_bindings={x}' for x in bindings)]
