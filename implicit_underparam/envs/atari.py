@@ -177,6 +177,7 @@ class AtariVector:
       UserError: another number of seeds, or one out of range.
     """
     array = check_seeds(seeds, self.num_environments)
+    observation: np.ndarray
     observation, _ = self._emulators.reset(seed=array)
     return self._begin(observation)
 
@@ -186,6 +187,7 @@ class AtariVector:
     Returns:
       [K, 84, 84, stack_size] uint8.
     """
+    observation: np.ndarray
     observation, _ = self._emulators.reset()
     return self._begin(observation)
 

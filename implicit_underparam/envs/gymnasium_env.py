@@ -165,6 +165,7 @@ class GymnasiumVector:
         copy=False,  # Frames are copied into stacks.
         autoreset_mode=AutoresetMode.SAME_STEP,
     )
+    frame: np.ndarray
     frame, _ = self._envs.reset(seed=array.tolist())
     return self._begin(frame)
 
@@ -174,6 +175,7 @@ class GymnasiumVector:
     Returns:
       [K, *frame, stack_size].
     """
+    frame: np.ndarray
     frame, _ = self._ready().reset()
     return self._begin(frame)
 
@@ -210,6 +212,11 @@ class GymnasiumVector:
     if self._sent is None:
       raise ValueError('send() comes before receive()')
     actions, self._sent = self._sent, None
+    # Gymnasium leaves the types of what a vector returns open.
+    frame: np.ndarray
+    reward: np.ndarray
+    is_terminal: np.ndarray
+    over: np.ndarray
     frame, reward, is_terminal, over, info = self._ready().step(actions)
     ended = is_terminal | over
     final = self._final(info['final_obs']) if ended.any() else None
