@@ -42,26 +42,32 @@ def epsilon_greedy(
     state: types.Array,
     rng: types.Array,
     epsilon: types.Array | float,
+    noise: bool = True,
 ) -> types.Array:
   """Actions that are uniform with probability epsilon, else greedy.
 
   Args:
-    agent: gives Q; a network with noise gets it.
+    agent: gives Q.
     params: of the network.
     state: [K, ...].
     rng: a key.
     epsilon: [], a probability.
+    noise: whether a network with noise gets it.
 
   Returns:
     [K] int32.
   """
   noise_rng, explore_rng, action_rng = jax.random.split(rng, 3)
-  q_values = agent.apply(params, state, noise_rng).q_values
-  num_environments, num_actions = q_values.shape
+  output = agent.apply(params, state, noise_rng if noise else None)
+  num_environments, num_actions = output.q_values.shape
   explores = jax.random.uniform(explore_rng, (num_environments,)) < epsilon
   drawn = sampling.uniform_indices(action_rng, num_environments, num_actions)
-  greedy = jnp.argmax(q_values, axis=-1).astype(jnp.int32)
-  return jnp.where(explores, drawn, greedy)
+  return jnp.where(explores, drawn, greedy(output))
+
+
+def greedy(output: types.NetworkOutput) -> types.Array:
+  """argmax_a Q(s, a) in states [B, ...]: [B] int32."""
+  return jnp.argmax(output.q_values, axis=-1).astype(jnp.int32)
 
 
 def linearly_decaying_epsilon(

@@ -202,6 +202,10 @@ class Learner:
       The state and the replay after, and the steps' scalars, averaged.
     """
 
+    # Targets are updated between the steps: a branch beside every step would
+    # copy all parameters.
+    alone = hyperparameters._replace(target_update_period=0)
+
     def one(
         i: types.Array, train: types.TrainState, replay: Any
     ) -> tuple[types.TrainState, Any, Mapping[str, types.Array]]:
@@ -209,11 +213,7 @@ class Learner:
       step = first + i
       batch = sample(replay, i, sample_key(rng, step))
       loss_rng = jax.random.fold_in(rng, 2 * step + 1)
-      # The same for all seeds: a target update under a predicate that has no
-      # seed axis stays a branch, where it would copy all parameters else.
-      train, metrics, losses = self._step(
-          train, batch, loss_rng, hyperparameters, step + 1
-      )
+      train, metrics, losses = self._step(train, batch, loss_rng, alone, None)
       return train, feedback(replay, batch, losses), metrics
 
     def body(i: types.Array, carry: tuple) -> tuple:
@@ -225,16 +225,45 @@ class Learner:
     if isinstance(num_steps, int) and num_steps == 1:
       # A loop would carry copies of all parameters.
       train, replay, means = one(jnp.int32(0), train, replay)
+      train = self._periodic_target(
+          train, hyperparameters, jnp.int32(first + 1)
+      )
     else:
       shapes = jax.eval_shape(one, jnp.int32(0), train, replay)[2]
       zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-      train, replay, totals = jax.lax.fori_loop(
-          0, num_steps, body, (train, replay, zeros)
+      train, replay, totals = self._between_targets(
+          body, (train, replay, zeros), hyperparameters, first
       )
       means = jax.tree.map(lambda x: x / num_steps, totals)
     if self.target_update_period is None:
       train = self.update_target(train, hyperparameters.target_update_rate)
     return train, replay, means
+
+  def _between_targets(
+      self,
+      body: Callable[[types.Array, tuple], tuple],
+      carry: tuple,
+      hyperparameters: types.Hyperparameters,
+      first: types.Array | int,
+  ) -> tuple:
+    """Runs `body` for every step, and target updates where they are due."""
+    num_steps = hyperparameters.gradient_steps
+    period = hyperparameters.target_update_period
+    if not self._updates_targets(period):
+      return jax.lax.fori_loop(0, num_steps, body, carry)
+
+    def run(state: tuple) -> tuple:
+      """The steps up to the next target update, or to the last one."""
+      i, (train, *rest) = state
+      due = period * ((first + i) // period + 1) - first
+      end = jnp.minimum(due, num_steps).astype(jnp.int32)
+      train, *rest = jax.lax.fori_loop(i, end, body, (train, *rest))
+      # The same for all seeds, so that it stays a branch.
+      train = self._periodic_target(train, hyperparameters, first + end)
+      return end, (train, *rest)
+
+    start = (jnp.int32(0), carry)
+    return jax.lax.while_loop(lambda x: x[0] < num_steps, run, start)[1]
 
   def _step(
       self,
@@ -290,9 +319,7 @@ class Learner:
       count: types.Array,
   ) -> types.TrainState:
     period = hyperparameters.target_update_period
-    if self.target_update_period is None or (
-        isinstance(period, int) and period == 0
-    ):
+    if not self._updates_targets(period):
       return train
     updated = self.update_target(train, hyperparameters.target_update_rate)
     return train._replace(
@@ -302,6 +329,12 @@ class Learner:
             count,
             period,
         )
+    )
+
+  def _updates_targets(self, period: types.Array | int) -> bool:
+    """Whether steps have to look after the target at all."""
+    return self.target_update_period is not None and not (
+        isinstance(period, int) and period == 0
     )
 
   def update_target(

@@ -8,7 +8,14 @@ import gin
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import episode_evaluation, errors, probing, types
+from implicit_underparam import (
+    acting,
+    episode_evaluation,
+    errors,
+    evaluating,
+    probing,
+    types,
+)
 from implicit_underparam import learner as learner_lib
 from implicit_underparam.agents import cql, value
 from implicit_underparam.data import offline as offline_data
@@ -206,7 +213,16 @@ class OfflineLoop:
 
   def act(self, params: types.Params, state: types.Array) -> types.Array:
     """The greedy actions in states [B, ...]: [B]."""
-    return jnp.argmax(self.agent.apply(params, state).q_values, axis=-1)
+    return acting.greedy(self.agent.apply(params, state))
+
+  def evaluate(
+      self, params: types.Params, seed: types.Array, iteration: types.Array
+  ) -> dict[str, types.Array]:
+    """Evaluates in an environment that is a pure function."""
+    assert self.evaluation is not None
+    return evaluating.of_one_seed(
+        self.evaluation, self.agent, params, seed, iteration
+    )
 
   def _transitions(
       self,

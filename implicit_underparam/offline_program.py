@@ -3,18 +3,24 @@
 import collections
 import concurrent.futures
 import functools
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 
-from implicit_underparam import errors, offline_checks, program, types
+from implicit_underparam import (
+    errors,
+    evaluating,
+    offline_checks,
+    program,
+    progress,
+    types,
+)
 from implicit_underparam import seeds as seeds_lib
 from implicit_underparam.data import offline as offline_data
+from implicit_underparam.envs import pure
 
 if TYPE_CHECKING:
   from implicit_underparam import offline
@@ -22,7 +28,6 @@ if TYPE_CHECKING:
 # Frames gathered on the host for one dispatch; as many wait for their turn.
 _HOST_BYTES = 64e6
 _IN_FLIGHT = 2
-_EVALUATED = ('eval_return', 'eval_episodes', 'eval_episode_length')
 
 
 class OfflineProgram:
@@ -130,7 +135,7 @@ class OfflineProgram:
         self._finish, state, *shared, rows, _integers(probed)
     )
     number = jax.ShapeDtypeStruct((num_seeds,), jnp.float32)
-    names = _EVALUATED if self.loop.evaluation else ()
+    names = evaluating.SCALARS if self.loop.evaluation else ()
     output = output._replace(
         scalars={**scalars, **output.scalars, **dict.fromkeys(names, number)}
     )
@@ -175,6 +180,7 @@ class OfflineProgram:
     )
     self._probe_rows = jax.jit(vectorize(loop.probe_rows, (0, None)))
     self._act = jax.jit(vectorize(loop.act, (0, 0)))
+    self._evaluation = jax.jit(vectorize(loop.evaluate, (0, 0, None)))
 
   def _place_frames(self) -> Any:
     """All frames on the devices, or None; prints which, and why."""
@@ -215,7 +221,7 @@ class OfflineProgram:
     total = self.loop.gradient_steps
     begins = range(0, total, self._steps)
     results: list[tuple[int, Any]] = []
-    with self._bar(total, 'gradient steps') as bar:
+    with progress.bar(total, 'gradient steps') as bar:
       for begin, gathered in zip(
           begins, self._gathered(state, first, begins), strict=True
       ):
@@ -278,25 +284,14 @@ class OfflineProgram:
     evaluation = self.loop.evaluation
     if evaluation is None:
       return {}
-    wanted = evaluation.num_steps * len(self.seeds)
-    with self._bar(wanted, 'evaluation steps') as bar:
-
-      def select_actions(observations: np.ndarray, step: int) -> np.ndarray:
-        del step
-        bar.update(observations.shape[0] * observations.shape[1])
-        return np.asarray(self._act(params, observations))
-
-      result = evaluation.run(select_actions, self.seeds, iteration)
-    return {name: np.asarray(result[name], np.float32) for name in _EVALUATED}
-
-  def _bar(self, total: int, unit: str) -> tqdm.tqdm:
-    return tqdm.tqdm(
-        total=total,
-        unit='it',
-        desc=unit,
-        leave=False,
-        position=1,
-        disable=not sys.stderr.isatty(),
+    if pure.is_pure(evaluation.environment):
+      seeds = jnp.asarray(self.seeds, jnp.uint32)
+      return self._evaluation(params, seeds, jnp.int32(iteration))
+    return evaluating.on_host(
+        evaluation,
+        lambda observations: np.asarray(self._act(params, observations)),
+        self.seeds,
+        iteration,
     )
 
   def _window_shapes(self, rows: tuple[int, ...]) -> jax.ShapeDtypeStruct:

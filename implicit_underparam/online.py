@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from implicit_underparam import (
     acting,
     episode_evaluation,
+    evaluating,
     online_checks,
     probing,
     types,
@@ -23,7 +24,7 @@ from implicit_underparam import target_features as target_features_lib
 from implicit_underparam.agents import cql, value
 from implicit_underparam.data import dopamine_replay, ring
 from implicit_underparam.data import replay as replay_lib
-from implicit_underparam.envs import vector
+from implicit_underparam.envs import pure, vector
 
 if TYPE_CHECKING:
   from implicit_underparam import online_program
@@ -132,7 +133,7 @@ class OnlineLoop:
     # Imported late: they need each other.
     from implicit_underparam import online_program, pure_online_program
 
-    if pure_online_program.is_pure(self.environment):
+    if pure.is_pure(self.environment):
       return pure_online_program.PureOnlineProgram(self, seeds, seed_axis)
     return online_program.OnlineProgram(self, seeds, seed_axis)
 
@@ -402,7 +403,16 @@ class OnlineLoop:
 
   def greedy(self, params: types.Params, state: types.Array) -> types.Array:
     """The best actions in states [B, ...]: [B]."""
-    return jnp.argmax(self.agent.apply(params, state).q_values, axis=-1)
+    return acting.greedy(self.agent.apply(params, state))
+
+  def evaluate(
+      self, params: types.Params, seed: types.Array, iteration: types.Array
+  ) -> dict[str, types.Array]:
+    """Evaluates in an environment that is a pure function."""
+    assert self.evaluation is not None
+    return evaluating.of_one_seed(
+        self.evaluation, self.agent, params, seed, iteration
+    )
 
   def _states(self, count: int) -> types.Array:
     environment = self.environment

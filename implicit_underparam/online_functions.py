@@ -37,6 +37,7 @@ class Functions:
     self.measure = self._compile(loop.measure, (0, 0, 0))
     self.measure_target = self._compile(loop.measure_target, (0, 0, 0, 0, 0))
     self.greedy = self._compile(loop.greedy, (0, 0))
+    self.evaluate = self._compile(loop.evaluate, (0, 0, None))
     self.finish = self._compile(loop.finish, (0, 0, 0, None), donate=0)
     self._updates: dict[int, Callable] = {}
 

@@ -6,30 +6,42 @@ of it. The host waits for the device once a step, for the actions.
 """
 
 import functools
-import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tqdm
 
 from implicit_underparam import (
-    errors,
-    lanes,
-    online,
-    online_checks,
-    playing,
-    program,
-    replay_drivers,
-    types,
+  errors,
+  evaluating,
+  lanes,
+  online,
+  online_checks,
+  playing,
+  program,
+  progress,
+  replay_drivers,
+  types,
 )
 from implicit_underparam.data import replay, replay_recorder
-from implicit_underparam.envs import vector
+from implicit_underparam.envs import pure, vector
 from implicit_underparam.online_functions import Functions
 
-_EVALUATED = ('eval_return', 'eval_episodes', 'eval_episode_length')
+
+class Played(NamedTuple):
+  """What playing an iteration leaves.
+
+  Attributes:
+    learning: of each lane.
+    returns: [S], mean returns of training episodes; NaN where none ended.
+    episodes: [S], their number.
+  """
+
+  learning: Sequence[Any]
+  returns: np.ndarray
+  episodes: np.ndarray
 
 
 class OnlineProgram:
@@ -129,14 +141,14 @@ class OnlineProgram:
     # The gradient steps consume their state; this is gone back to if a
     # number is not finite.
     before = [jax.tree.map(jnp.copy, x.train) for x in state]
-    player = self._play(state)
+    played = self._play(state)
     results = [
         self._finish(*x, first)
-        for x in zip(self._running, state, player.learning, before, strict=True)
+        for x in zip(self._running, state, played.learning, before, strict=True)
     ]
     output = self._merge([x for _, x in results])
-    played = self._played(player, first + self.loop.training_steps)
-    scalars = {**output.scalars, **played}
+    known = self._known(played, first + self.loop.training_steps)
+    scalars = {**output.scalars, **known}
     iteration = first // self.loop.training_steps
     scalars |= self._evaluate([x.parameters for _, x in results], iteration)
     new = [x for x, _ in results]
@@ -165,7 +177,7 @@ class OnlineProgram:
         *jax.eval_shape(loop.totals, train),
         'td_error_target', 'td_error_online', 'td_error_huber',
         'train_return', 'train_episodes', 'epsilon', 'target_updates',
-        *(_EVALUATED if loop.evaluation else ()),
+        *(evaluating.SCALARS if loop.evaluation else ()),
     ]  # fmt: skip
     probes = ['all'] + ['target'] * (loop.target_features is not None)
     count: Any = jax.ShapeDtypeStruct((), jnp.int32)
@@ -243,7 +255,7 @@ class OnlineProgram:
           "lower Replay.capacity, or set Replay.placement to 'host'"
       ) from error
 
-  def _play(self, state: Sequence[Any]) -> Any:
+  def _play(self, state: Sequence[Any]) -> Played:
     """The agent steps and gradient steps of an iteration."""
     loop, stride = self.loop, self.loop.num_environments
     if self._vector is None:
@@ -258,12 +270,17 @@ class OnlineProgram:
         self._vector,
         self._recorder,
     )
-    with self._bar(loop.training_steps, 'agent steps') as bar:
+    with progress.bar(loop.training_steps, 'agent steps') as bar:
       for _ in range(0, loop.training_steps, stride):
         player.step()
         bar.update(stride)
     player.update()
-    return player
+    means = [float(np.mean(x)) if x else np.nan for x in player.returns]
+    return Played(
+        player.learning,
+        np.array(means),
+        np.array([len(x) for x in player.returns]),
+    )
 
   def _learning(self, train: types.TrainState) -> Any:
     shape = train.gradient_steps.shape
@@ -276,22 +293,16 @@ class OnlineProgram:
   def _totals(self) -> Mapping[str, types.Array]:
     return self.loop.totals(self._shapes.train)
 
-  def _played(self, player: Any, last: int) -> dict[str, np.ndarray]:
+  def _known(self, played: Played, last: int) -> dict[str, np.ndarray]:
     """What is known on the host alone: [S] each."""
-    means, episodes = self._returns(player)
     count = len(self.seeds)
     values = {
-        'train_return': means,
-        'train_episodes': episodes,
+        'train_return': played.returns,
+        'train_episodes': played.episodes,
         'epsilon': [self.loop.epsilon(last)] * count,
         'target_updates': [self.loop.target_updates_by(last)] * count,
     }
     return {name: np.array(x, np.float32) for name, x in values.items()}
-
-  def _returns(self, player: Any) -> tuple[list[float], list[float]]:
-    """Mean returns of training episodes, NaN where none ended, and numbers."""
-    means = [float(np.mean(x)) if x else np.nan for x in player.returns]
-    return means, [len(x) for x in player.returns]
 
   def _finish(
       self,
@@ -333,21 +344,29 @@ class OnlineProgram:
     evaluation = self.loop.evaluation
     if evaluation is None:
       return {}
-    wanted = evaluation.num_steps * len(self.seeds)
-    with self._bar(wanted, 'evaluation steps') as bar:
+    if pure.is_pure(evaluation.environment):
+      results = [
+          x.functions.evaluate(
+              p, x.lane.part(np.asarray(self.seeds, np.uint32)), iteration
+          )
+          for x, p in zip(self._running, params, strict=True)
+      ]
+      return {
+          name: np.concatenate([np.ravel(x[name]) for x in results])
+          for name in evaluating.SCALARS
+      }
 
-      def select_actions(observations: np.ndarray, step: int) -> np.ndarray:
-        del step
-        bar.update(observations.shape[0] * observations.shape[1])
-        chosen = [
-            x.functions.greedy(p, x.lane.part(observations))
-            for x, p in zip(self._running, params, strict=True)
-        ]
-        flat = np.concatenate([np.asarray(x).reshape(-1) for x in chosen])
-        return flat.reshape(observations.shape[:2])
+    def select_actions(observations: np.ndarray) -> np.ndarray:
+      chosen = [
+          x.functions.greedy(p, x.lane.part(observations))
+          for x, p in zip(self._running, params, strict=True)
+      ]
+      flat = np.concatenate([np.asarray(x).reshape(-1) for x in chosen])
+      return flat.reshape(observations.shape[:2])
 
-      result = evaluation.run(select_actions, self.seeds, iteration)
-    return {name: np.asarray(result[name], np.float32) for name in _EVALUATED}
+    return evaluating.on_host(
+        evaluation, select_actions, self.seeds, iteration
+    )
 
   def _merge(self, trees: Sequence[Any]) -> Any:
     """What the lanes gave, all seeds in front."""
@@ -359,13 +378,3 @@ class OnlineProgram:
       return trees[0]
     # They may lie on several devices.
     return jax.tree.map(lambda *x: np.concatenate(jax.device_get(x)), *trees)
-
-  def _bar(self, total: int, unit: str) -> tqdm.tqdm:
-    return tqdm.tqdm(
-        total=total,
-        unit='it',
-        desc=unit,
-        leave=False,
-        position=1,
-        disable=not sys.stderr.isatty(),
-    )

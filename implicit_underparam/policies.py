@@ -13,7 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 import tqdm
 
-from implicit_underparam import checkpoints, configuration, run_folder, types
+from implicit_underparam import (
+    acting,
+    checkpoints,
+    configuration,
+    run_folder,
+    types,
+)
 from implicit_underparam.data import frame_store
 from implicit_underparam.data import offline as offline_data
 from implicit_underparam.errors import UserError
@@ -113,12 +119,8 @@ def greedy_actions(
   """
   agent = configured_run(base_dir).loop.learner.agent
   params = load_params(base_dir, checkpoint, seed)
-  act = jax.jit(lambda state: _greedy(agent.apply(params, state)))
+  act = jax.jit(lambda state: acting.greedy(agent.apply(params, state)))
   return lambda state: np.asarray(act(state)), int(agent.network.num_actions)
-
-
-def _greedy(output: types.NetworkOutput) -> types.Array:
-  return jnp.argmax(output.q_values, axis=-1)
 
 
 @gin.register
@@ -159,7 +161,7 @@ class NetworkPolicy:
     def act(windows: types.Array) -> types.Array:
       output = self.network.apply(params, jnp.moveaxis(windows, 1, -1))
       assert isinstance(output, types.NetworkOutput)
-      return _greedy(output)
+      return acting.greedy(output)
 
     num_rows = len(store.actions)
     actions = np.zeros(num_rows, np.uint8)

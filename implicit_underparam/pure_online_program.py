@@ -13,18 +13,16 @@ from implicit_underparam import (
     lanes,
     online,
     online_program,
+    progress,
     pure_playing,
     replay_drivers,
     types,
 )
+from implicit_underparam.data import replay_recorder
+from implicit_underparam.data import ring as ring_lib
 
 # Agent steps and gradient steps of a dispatch, together, at most.
 _DISPATCH = 2000
-
-
-def is_pure(environment: Any) -> bool:
-  """Whether an environment has the functions of `pure.PureEnvironment`."""
-  return hasattr(environment, 'reset') and hasattr(environment, 'step')
 
 
 class PureOnlineProgram(online_program.OnlineProgram):
@@ -58,15 +56,20 @@ class PureOnlineProgram(online_program.OnlineProgram):
     self._dispatches: dict[tuple[int, int, bool], Any] = {}
 
   def log_replay(self, folder: Any) -> None:
-    """There are no frames on the host to log.
+    """Writes what is played as replay_logs, once an iteration.
 
     Raises:
-      UserError: always.
+      UserError: these cannot hold it, or the replay cannot hold an iteration.
     """
-    raise errors.UserError(
-        f'Runner.log_replay is True: {self.environment.name} runs on the '
-        'device, and logs are for emulators'
-    )
+    super().log_replay(folder)
+    loop = self.loop
+    if loop.layout.num_steps < loop.training_steps:
+      raise errors.UserError(
+          f'Runner.log_replay is True, and Replay.capacity '
+          f'{loop.replay.capacity} holds less than the '
+          f'{loop.training_steps} steps of an iteration: raise it, or lower '
+          'OnlineLoop.training_steps'
+      )
 
   def snapshot(self, state: Any) -> Any:
     """All that a checkpoint needs."""
@@ -93,12 +96,12 @@ class PureOnlineProgram(online_program.OnlineProgram):
       worlds.append(jax.device_put(jax.jit(over)(seeds), x.lane.device))
     return worlds
 
-  def _play(self, state: Sequence[Any]) -> Any:
+  def _play(self, state: Sequence[Any]) -> online_program.Played:
     """The agent steps and gradient steps of an iteration."""
     first = int(np.ravel(state[0].steps)[0])
     last = first + self.loop.training_steps
     carried = [self._carried(i, x) for i, x in enumerate(state)]
-    with self._bar(self.loop.training_steps, 'agent steps') as bar:
+    with progress.bar(self.loop.training_steps, 'agent steps') as bar:
       for begin, num_rounds, learns in self._pieces(first, last):
         for i, x in enumerate(self._running):
           if learns and begin <= self.loop.min_replay_history:
@@ -111,7 +114,35 @@ class PureOnlineProgram(online_program.OnlineProgram):
       assert isinstance(x.driver, replay_drivers.DeviceDriver)
       x.driver.contents = after.contents
     self._worlds = [x.world for x in carried]
-    return _Played([x.learning for x in carried])
+    if self._recorder is not None:
+      self._record(self._recorder, first, last)
+    returns, episodes = (
+        np.concatenate([np.ravel(getattr(x, name)) for x in self._worlds])
+        for name in ('returns', 'episodes')
+    )
+    means = np.where(episodes > 0, returns / np.maximum(episodes, 1), np.nan)
+    return online_program.Played(
+        [x.learning for x in carried], means, episodes
+    )
+
+  def _record(
+      self, recorder: replay_recorder.ReplayRecorder, first: int, last: int
+  ) -> None:
+    """Logs the rows of an iteration, which the rings still hold."""
+    rows = self.loop.layout.first_row(np.arange(first, last))
+    kept = []
+    for x in self._running:
+      assert isinstance(x.driver, replay_drivers.DeviceDriver)
+      ring = x.lane.with_seeds(x.driver.contents.ring)
+      columns = (
+          ring.frames, ring.actions, ring.rewards, ring.terminals, ring.ends,
+      )  # fmt: skip
+      kept.append([np.asarray(column)[:, rows] for column in columns])
+    frames, *results = (np.concatenate(x) for x in zip(*kept, strict=True))
+    for i in range(last - first):
+      recorder.add(
+          frames[:, i, None], ring_lib.Result(*(x[:, i, None] for x in results))
+      )
 
   def _carried(self, i: int, state: Any) -> pure_playing.Carried:
     driver = self._running[i].driver
@@ -154,24 +185,6 @@ class PureOnlineProgram(online_program.OnlineProgram):
       )
       self._dispatches[key] = jax.jit(over, donate_argnums=0)
     return self._dispatches[key]
-
-  def _returns(self, player: Any) -> tuple[list[float], list[float]]:
-    """Mean returns of training episodes, NaN where none ended, and numbers."""
-    returns = np.concatenate([np.ravel(x.returns) for x in self._worlds])
-    count = np.concatenate([np.ravel(x.episodes) for x in self._worlds])
-    means = np.where(count > 0, returns / np.maximum(count, 1), np.nan)
-    return means.tolist(), count.tolist()
-
-
-class _Played:
-  """What is left of an iteration.
-
-  Attributes:
-    learning: of each lane.
-  """
-
-  def __init__(self, learning: list[Any]):
-    self.learning = learning
 
 
 def _steps_of_a_round(loop: online.OnlineLoop) -> int:

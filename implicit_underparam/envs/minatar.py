@@ -80,6 +80,20 @@ def num_actions(game: str, minimal_actions: bool = False) -> int:
   return len(_actions(game, minimal_actions))
 
 
+@gin.register('minatar_name')
+def name(game: str) -> str:
+  """What logs call a game: 'MinAtar-Breakout', for it is not Atari's.
+
+  Args:
+    game: one of `known_games()`.
+
+  Raises:
+    UserError: there is no such game.
+  """
+  _checked(game)
+  return f'MinAtar-{game}'
+
+
 @gin.register
 @dataclasses.dataclass(frozen=True)
 class MinAtarEnvironment:
@@ -119,8 +133,8 @@ class MinAtarEnvironment:
 
   @property
   def name(self) -> str:
-    """'MinAtar-Breakout': not to be taken for the Atari game."""
-    return f'MinAtar-{self.game}'
+    """See `minatar_name`."""
+    return name(self.game)
 
   @property
   def num_actions(self) -> int:

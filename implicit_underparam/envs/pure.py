@@ -110,6 +110,11 @@ class PureEnvironment(Protocol):
     """
 
 
+def is_pure(environment: Any) -> bool:
+  """Whether an environment has the functions of `PureEnvironment`."""
+  return hasattr(environment, 'reset') and hasattr(environment, 'step')
+
+
 class PureVector:
   """K copies on the host; a `VectorEnvironment` of an unstacked environment.
 
