@@ -1,30 +1,10 @@
 """Whether data, network and game of an offline run fit each other."""
 
-import json
-import zlib
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from implicit_underparam.data import frame_store
-from implicit_underparam.data import offline as offline_data
 from implicit_underparam.envs import vector
 from implicit_underparam.errors import UserError
-
-
-def identity(meta: Mapping[str, Any], columns: offline_data.Columns) -> int:
-  """What tells this data from another: 32 bits of its files' checksums.
-
-  Args:
-    meta: of the prepared set.
-    columns: with the actions of the evaluated policy, if there is one.
-  """
-  checksums = json.dumps(meta['checksums'], sort_keys=True)
-  value = zlib.crc32(checksums.encode())
-  if columns.policy_actions is not None:
-    value = zlib.crc32(columns.policy_actions.tobytes(), value)
-  return value
 
 
 def check_actions(

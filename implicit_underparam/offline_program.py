@@ -20,6 +20,7 @@ from implicit_underparam import (
 )
 from implicit_underparam import seeds as seeds_lib
 from implicit_underparam.data import offline as offline_data
+from implicit_underparam.data import offline_sets
 from implicit_underparam.envs import pure
 
 if TYPE_CHECKING:
@@ -52,21 +53,19 @@ class OfflineProgram:
     self.seeds = tuple(seeds)
     self.environment = loop.evaluation.environment if loop.evaluation else None
     self._axis = seeds_lib.SeedAxis(len(self.seeds), seed_axis)
-    self._store = loop.data.open()
-    self._stack_size = int(self._store.meta['stack_size'])
+    self._sets = offline_sets.OfflineSets(loop.data, self.seeds)
+    self._stack_size = self._sets.stack_size
     self._num_frames = self._stack_size + loop.agent.update_horizon
-    columns = loop.data.columns(
-        self._store,
-        loop.agent.update_horizon,
-        loop.agent.gamma,
-        loop.agent.needs_returns,
+    columns = self._sets.columns(
+        loop.agent.update_horizon, loop.agent.gamma, loop.agent.needs_returns
     )
-    self._identity = offline_checks.identity(self._store.meta, columns)
-    offline_checks.check_actions(
-        self._store, self._network_actions(), self.environment
-    )
-    offline_checks.check_observations(self._store, self.environment)
-    self._columns = self._axis.replicate(columns)
+    self._identity = self._sets.identity(columns)
+    for store in self._sets.stores:
+      offline_checks.check_actions(
+          store, self._network_actions(), self.environment
+      )
+      offline_checks.check_observations(store, self.environment)
+    self._columns = self._put(columns)
     self._frames = self._place_frames()
     self._steps = self._steps_per_dispatch()
     self._init = program.compile_init(self._init_seed)
@@ -144,14 +143,14 @@ class OfflineProgram:
     )
 
   def _init_seed(self, seed: types.Array) -> Any:
-    shape = (1, *self._store.frames.shape[1:], self._stack_size)
-    example = jnp.zeros(shape, self._store.frames.dtype)
+    shape = (1, *self._sets.frame_shape, self._stack_size)
+    example = jnp.zeros(shape, self._sets.frame_dtype)
     return self.loop.init(jax.random.key(seed), example, self._identity)
 
   def _network_actions(self) -> int:
     state = jax.eval_shape(self._init_seed, jnp.uint32(0))
     example = jax.ShapeDtypeStruct(
-        (1, *self._store.frames.shape[1:], self._stack_size), jnp.uint8
+        (1, *self._sets.frame_shape, self._stack_size), jnp.uint8
     )
     output = jax.eval_shape(self.loop.agent.apply, state.train.params, example)
     return int(output.q_values.shape[-1])
@@ -159,33 +158,41 @@ class OfflineProgram:
   def _compile(self) -> None:
     loop, vectorize = self.loop, self._axis.vectorize
     stack_size = self._stack_size
+    axis = 0 if self._sets.by_seed else None
     self._dispatch = jax.jit(
         vectorize(
             functools.partial(loop.update, stack_size=stack_size),
-            (0, None, None, 0, None, None),
+            (0, axis, axis, 0, None, None),
         ),
         donate_argnums=0,
     )
     self._finish = jax.jit(
         vectorize(
             functools.partial(loop.measure, stack_size=stack_size),
-            (0, None, None, 0, 0),
+            (0, axis, axis, 0, 0),
         )
     )
     self._rows = jax.jit(
         vectorize(
             functools.partial(loop.rows, num_steps=loop.gradient_steps),
-            (0, None, None),
+            (0, axis, None),
         )
     )
-    self._probe_rows = jax.jit(vectorize(loop.probe_rows, (0, None)))
+    self._probe_rows = jax.jit(vectorize(loop.probe_rows, (0, axis)))
     self._act = jax.jit(vectorize(loop.act, (0, 0)))
     self._evaluation = jax.jit(vectorize(loop.evaluate, (0, 0, None)))
+
+  def _put(self, tree: Any) -> Any:
+    """Data, on the devices of the seeds that read it."""
+    if self._sets.by_seed:
+      return self._axis.place(tree)
+    return self._axis.replicate(tree)
 
   def _place_frames(self) -> Any:
     """All frames on the devices, or None; prints which, and why."""
     data, devices = self.loop.data, self._axis.devices
-    placement, line = data.place(self._store, devices[0])
+    share = len(devices) if self._sets.by_seed else 1
+    placement, line = data.place(self._sets.num_bytes // share, devices[0])
     if len(jax.local_devices()) > 1:
       line += (
           f'; {len(self.seeds)} seeds on {len(devices)} of '
@@ -195,7 +202,7 @@ class OfflineProgram:
     if placement == 'host':
       return None
     try:
-      return jax.block_until_ready(self._axis.replicate(self._store.frames))
+      return jax.block_until_ready(self._put(self._sets.frames()))
     except jax.errors.JaxRuntimeError as error:
       if 'RESOURCE_EXHAUSTED' not in str(error):
         raise
@@ -211,7 +218,7 @@ class OfflineProgram:
     steps = min(self.loop.steps_per_dispatch, self.loop.gradient_steps)
     if self._frames is not None:
       return steps
-    frame = int(np.prod(self._store.frames.shape[1:]))
+    frame = int(np.prod(self._sets.frame_shape))
     windows = len(self.seeds) * self.loop.data.batch_size
     step_bytes = windows * self._num_frames * frame
     return max(1, min(steps, int(_HOST_BYTES / step_bytes)))
@@ -266,9 +273,7 @@ class OfflineProgram:
 
   def _gather(self, rows: np.ndarray) -> offline_data.Gathered:
     """Windows and rows, on the devices."""
-    windows = offline_data.to_host_windows(
-        self._store.frames, rows, self._num_frames, self._stack_size
-    )
+    windows = self._sets.windows(rows, self._num_frames)
     return self._axis.place(offline_data.Gathered(windows, rows))
 
   def _measure(self, state: Any) -> types.IterationOutput:
@@ -295,9 +300,9 @@ class OfflineProgram:
     )
 
   def _window_shapes(self, rows: tuple[int, ...]) -> jax.ShapeDtypeStruct:
-    frames = self._store.frames
     return jax.ShapeDtypeStruct(
-        (*rows, self._num_frames, *frames.shape[1:]), frames.dtype
+        (*rows, self._num_frames, *self._sets.frame_shape),
+        self._sets.frame_dtype,
     )
 
 

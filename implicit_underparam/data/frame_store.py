@@ -127,6 +127,11 @@ class FrameStore(NamedTuple):
         )
 
 
+def checksums(store: FrameStore) -> bytes:
+  """What differs between sets that differ."""
+  return json.dumps(store.meta['checksums'], sort_keys=True).encode()
+
+
 def _damaged(path: pathlib.Path, why: str) -> UserError:
   return UserError(
       f'{path} {why}: remove {path.parent} and run the prepare command again'

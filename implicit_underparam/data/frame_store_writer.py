@@ -45,6 +45,7 @@ class FrameStoreWriter:
       fingerprint: Mapping[str, Any],
       frame_shape: Sequence[int] = (84, 84),
       max_horizon: int = 20,
+      stack_size: int = horizons.STACK_SIZE,
   ):
     """Makes the folder, or goes on with an unfinished one, and locks it.
 
@@ -54,6 +55,7 @@ class FrameStoreWriter:
         are chosen; a folder is gone on with only if they are the same.
       frame_shape: of one frame.
       max_horizon: the largest n that `valid` can tell, 1 to 255.
+      stack_size: frames in a state.
 
     Raises:
       UserError: the folder is complete, in use, made with other settings,
@@ -66,11 +68,13 @@ class FrameStoreWriter:
     self.position: Any = None
     self._shape = tuple(int(size) for size in frame_shape)
     self._max_horizon = max_horizon
+    self._stack_size = stack_size
     self._fingerprint = json.loads(
         json.dumps({
             **fingerprint,
             'frame_shape': self._shape,
             'max_horizon': max_horizon,
+            'stack_size': stack_size,
         })
     )
     self._crc = 0
@@ -192,13 +196,13 @@ class FrameStoreWriter:
     with run_folder.writing(self.path):
       frames_crc = self._frames.complete(self._max_horizon)
       counts, checksums = row_columns.write(
-          self.path, self._recorded(), self._max_horizon
+          self.path, self._recorded(), self._max_horizon, self._stack_size
       )
     checksums = {'frames.npy': frames_crc, **checksums}
     record = {
         'version': VERSION,
         **meta,
-        'stack_size': horizons.STACK_SIZE,
+        'stack_size': self._stack_size,
         'frame_shape': list(self._shape),
         'max_horizon': self._max_horizon,
         'counts': counts,

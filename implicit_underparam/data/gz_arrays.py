@@ -5,6 +5,7 @@ import os
 import tokenize
 import warnings
 from collections.abc import Iterator
+from types import EllipsisType
 from typing import Any, Self
 
 import numpy as np
@@ -18,7 +19,7 @@ from implicit_underparam.data.gzip_stream import (
     open_file,
 )
 
-Shape = tuple[int | None, ...]
+Shape = tuple[int | EllipsisType | None, ...]
 
 _CHUNK_BYTES = 1 << 24
 _HEADER_BYTES = 1 << 14
@@ -204,13 +205,17 @@ def _header_length(size: bytes) -> int:
 
 
 def _fits(shape: tuple[int, ...], expected: Shape) -> bool:
+  if expected and expected[-1] is ...:
+    known = len(expected) - 1
+    return len(shape) >= known and _fits(shape[:known], expected[:-1])
   return len(shape) == len(expected) and all(
       want in (None, size) for size, want in zip(shape, expected, strict=True)
   )
 
 
 def _words(shape: Shape, fortran: bool) -> str:
-  sizes = ', '.join('any' if size is None else str(size) for size in shape)
+  words: dict[Any, str] = {None: 'any', ...: '...'}
+  sizes = ', '.join(str(words.get(size, size)) for size in shape)
   return f'[{sizes}]' + (' in column order' if fortran else '')
 
 

@@ -155,7 +155,7 @@ class _Scanner:
     )
 
   def _check_frames(self, suffix: int, capacity: int) -> tuple[int, ...]:
-    known = self._frame_shape or (None, None)
+    known = self._frame_shape or (None, ...)
     with replay_logs.open_array(
         self._folder, OBSERVATION, suffix, (capacity, *known)
     ) as reader:

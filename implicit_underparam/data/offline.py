@@ -20,6 +20,7 @@ from implicit_underparam.data import frame_store, n_step, returns, sampling
 from implicit_underparam.errors import UserError
 
 PLACEMENTS = ('auto', 'device', 'host')
+_SEED = '{seed}'
 _GIGABYTE = 1e9
 # For networks, activations and one batch, beside the frames.
 _RESERVE = 2 * _GIGABYTE
@@ -36,6 +37,7 @@ class Columns(NamedTuple):
     returns: [N] float32, Monte-Carlo returns, where they were asked for.
     policy_actions: [N] uint8, what the evaluated policy does in each row's
       state, where it is not the data's own action.
+    num_starts: [] int32, how many of `starts` count; None for all.
   """
 
   starts: Any
@@ -44,6 +46,7 @@ class Columns(NamedTuple):
   terminals: Any
   returns: Any = None
   policy_actions: Any = None
+  num_starts: Any = None
 
 
 class Gathered(NamedTuple):
@@ -71,7 +74,8 @@ class OfflineData:
   """Where the transitions come from, and how batches of them are drawn.
 
   Attributes:
-    path: a folder that `data.prepare` made.
+    path: a folder that `data.prepare` made. With '{seed}' in it, each seed
+      of a run reads the folder of its number.
     game: the game that it has to be of; None takes any.
     fraction: of the logs that it has to hold; None takes any.
     batch_size: B, transitions a gradient step, uniform with replacement.
@@ -113,29 +117,38 @@ class OfflineData:
           '@NetworkPolicy(), or leave it out for the next action of the data'
       )
 
-  def open(self) -> frame_store.FrameStore:
-    """The set, checked to be of the game.
+  @property
+  def by_seed(self) -> bool:
+    """Whether each seed reads a set of its own."""
+    return self.path is not None and _SEED in self.path
+
+  def open(self, seed: int = 0) -> frame_store.FrameStore:
+    """A seed's set, checked to be of the game.
+
+    Args:
+      seed: which, if each has one of its own.
 
     Raises:
       UserError: it is not there, damaged, or of another game.
     """
     assert self.path is not None
-    store = frame_store.FrameStore.open(self.path)
+    path = self.path.replace(_SEED, str(seed))
+    store = frame_store.FrameStore.open(path)
     found = store.meta.get('game')
     if self.game is not None and found is None:
       raise UserError(
-          f'OfflineData.path = {self.path!r} does not say which game it is of, '
+          f'OfflineData.path = {path!r} does not say which game it is of, '
           f'and the run is of {self.game}: prepare it with --game'
       )
     if self.game is not None and found != self.game:
       raise UserError(
-          f'OfflineData.path = {self.path!r} holds {found}, and the run is of '
+          f'OfflineData.path = {path!r} holds {found}, and the run is of '
           f'{self.game}: name another set, or bind the game'
       )
     found = store.meta.get('fraction')
     if self.fraction is not None and found != self.fraction:
       raise UserError(
-          f'OfflineData.path = {self.path!r} holds a fraction of {found}, and '
+          f'OfflineData.path = {path!r} holds a fraction of {found}, and '
           f'OfflineData.fraction is {self.fraction}: name another set'
       )
     return store
@@ -181,7 +194,7 @@ class OfflineData:
           else 'prepare a larger fraction, or lower OfflineData.batch_size'
       )
       raise UserError(
-          f'OfflineData.path = {self.path!r} has {len(starts)} transitions'
+          f"OfflineData.path = '{store.path}' has {len(starts)} transitions"
           f'{returns_too}, fewer than a batch of {self.batch_size}: {advice}'
       )
     return Columns(
@@ -193,17 +206,19 @@ class OfflineData:
         None if self.policy is None else self.policy.actions(store),
     )
 
-  def place(
-      self, store: frame_store.FrameStore, device: jax.Device
-  ) -> tuple[str, str]:
+  def place(self, num_bytes: int, device: jax.Device) -> tuple[str, str]:
     """Where the frames go: ('device' or 'host', why, as a line to print).
+
+    Args:
+      num_bytes: of the frames that go to a device.
+      device: where they are wanted.
 
     Raises:
       UserError: 'device' was asked for and they do not fit.
     """
-    needed = store.frames.nbytes + _RESERVE
+    needed = num_bytes + _RESERVE
     free = free_memory(device)
-    size = f'frames: {store.frames.nbytes / _GIGABYTE:.2f} GB'
+    size = f'frames: {num_bytes / _GIGABYTE:.2f} GB'
     fits = needed <= free
     memory = f'{free / _GIGABYTE:.1f} GB free, {needed / _GIGABYTE:.1f} needed'
     if device.platform == 'gpu' and not fits:
@@ -241,7 +256,9 @@ def _available_memory() -> float:
 
 def draw(columns: Columns, rng: types.Array, num_rows: int) -> types.Array:
   """Rows that start transitions, uniform with replacement: [num_rows]."""
-  size = columns.starts.shape[0]
+  size = columns.num_starts
+  if size is None:
+    size = columns.starts.shape[0]
   return columns.starts[sampling.uniform_indices(rng, num_rows, size)]
 
 

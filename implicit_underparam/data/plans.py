@@ -173,6 +173,7 @@ def transitions(
     fraction: float,
     update_horizon: int,
     rng: np.random.Generator,
+    stack_size: int = horizons.STACK_SIZE,
 ) -> Plan:
   """Transitions drawn i.i.d. without replacement from all valid ones.
 
@@ -183,11 +184,12 @@ def transitions(
     fraction: of the valid transitions, within (0, 1].
     update_horizon: n.
     rng: draws.
+    stack_size: frames in a state, 4 above.
 
   Raises:
     UserError: the log holds no valid transition.
   """
-  valid = _valid(stream, update_horizon)
+  valid = _valid(stream, update_horizon, stack_size)
   available = int(valid.sum())
   if not available:
     raise UserError(
@@ -198,7 +200,7 @@ def transitions(
   drawn = _draw(valid, chosen, stream.offsets, rng)
   del valid  # A byte a row, of 50 million.
   take = drawn.copy()
-  for back in range(1, horizons.STACK_SIZE):
+  for back in range(1, stack_size):
     take[:-back] |= drawn[back:]
   reached = drawn
   for _ in range(update_horizon):
@@ -207,13 +209,16 @@ def transitions(
   return _plan(stream, take, drawn, chosen, available, 'transitions')
 
 
-def _valid(stream: Stream, update_horizon: int) -> np.ndarray:
+def _valid(
+    stream: Stream, update_horizon: int, stack_size: int
+) -> np.ndarray:
   """Which rows of the whole stream may start a transition: bool [T]."""
   chunks = horizons.in_chunks(
       stream.terminals,
       stream.starts(),
       np.broadcast_to(np.True_, stream.rows),
       update_horizon,
+      stack_size,
   )
   found = [np.zeros(0, bool), *(x == update_horizon for x in chunks)]
   return np.concatenate(found)

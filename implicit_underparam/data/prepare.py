@@ -135,6 +135,11 @@ def define_flags() -> None:
       'Decompress all files and check their CRC-32. --noverify_all reads no '
       'further than it takes: a prefix of 5% in a tenth of the time.',
   )
+  flags.DEFINE_integer(
+      'stack_size',
+      defaults.stack_size,
+      'Frames in a state; 4 if not given, and 1 for MinAtar.',
+  )
   flags.DEFINE_bool(
       'skip_damaged', False, 'Leave out checkpoints with damaged files.'
   )

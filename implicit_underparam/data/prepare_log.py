@@ -22,6 +22,7 @@ from implicit_underparam.errors import UserError
 
 # Of a row beside its frame, while the set is being written.
 _ROW_BYTES = 20
+_MINATAR = 'MinAtar-'
 _ROM_NOTE = (
     'The public DQN Replay logs were made with the ROMs of atari-py 0.2.5 and '
     'before; those of ale-py may differ, and then training and evaluation '
@@ -55,8 +56,9 @@ def prepare_log(source: str, out: pathlib.Path, options: Options) -> int:
   log = log_scan.scan(
       found.folder, found.suffixes, num_actions, options.skip_damaged
   )
-  plan = make_plan(log.stream, options)
-  _check_transitions(log.stream, plan, options)
+  stack_size = options.stack_size or _stack_size(game)
+  plan = make_plan(log.stream, options, stack_size)
+  _check_transitions(log.stream, plan, options, stack_size)
   _check_room(out, int(plan.take.sum()) + options.max_horizon, log.frame_shape)
   fingerprint = {
       'game': game,
@@ -65,7 +67,7 @@ def prepare_log(source: str, out: pathlib.Path, options: Options) -> int:
       'checkpoints': [list(entry) for entry in log.entries],
   }
   with FrameStoreWriter(
-      out, fingerprint, log.frame_shape, options.max_horizon
+      out, fingerprint, log.frame_shape, options.max_horizon, stack_size
   ) as writer:
     read, done = _copy(log, plan, writer, options)
     writer.finish({
@@ -123,11 +125,22 @@ def _copy(
   return total, done
 
 
+def _is_minatar(game: str | None) -> bool:
+  return game is not None and game.startswith(_MINATAR)
+
+
+def _stack_size(game: str | None) -> int:
+  """MinAtar's frames are whole states."""
+  return 1 if _is_minatar(game) else horizons.STACK_SIZE
+
+
 def _num_actions(game: str) -> int:
-  # Imported late: it loads the emulator.
-  from implicit_underparam.envs import atari
+  # Imported late: they load the emulator, or JAX.
+  from implicit_underparam.envs import atari, minatar
 
   try:
+    if _is_minatar(game):
+      return minatar.num_actions(game.removeprefix(_MINATAR))
     return atari.num_actions(game)
   except UserError as error:
     raise UserError(f'--game: {error}') from error
@@ -142,13 +155,14 @@ def _check_out(out: pathlib.Path, source: str, found: sources.Source) -> None:
 
 
 def _check_transitions(
-    stream: plans.Stream, plan: plans.Plan, options: Options
+    stream: plans.Stream, plan: plans.Plan, options: Options, stack_size: int
 ) -> None:
   found = horizons.in_chunks(
       stream.terminals[plan.take],
       plan.starts[plan.take],
       plan.allowed[plan.take],
       max_horizon=1,
+      stack_size=stack_size,
   )
   if not any(chunk.any() for chunk in found):
     raise UserError(
@@ -183,7 +197,7 @@ def _notes(
     run: int | None,
 ) -> list[str]:
   missing = sorted(set(range(max(suffixes) + 1)) - set(suffixes))
-  notes = [_ROM_NOTE]
+  notes = [] if _is_minatar(game) else [_ROM_NOTE]
   if (game, run) == ('Asterix', 1):
     notes.append(_ASTERIX_NOTE)
   if missing:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from implicit_underparam.data import plans
+from implicit_underparam.data import horizons, plans
 from implicit_underparam.errors import UserError
 
 
@@ -25,6 +25,7 @@ class Options:
     verify_all: decompress every file to its end and check its CRC-32; else
       no further than the rows that are taken, and damage there may pass.
     skip_damaged: leave out checkpoints with damaged files.
+    stack_size: frames in a state; None is 4, and 1 for MinAtar.
   """
 
   fraction: float = 1.0
@@ -37,6 +38,7 @@ class Options:
   max_horizon: int = 20
   verify_all: bool = True
   skip_damaged: bool = False
+  stack_size: int | None = None
 
   def check(self) -> None:
     """Raises UserError if a value cannot be."""
@@ -56,6 +58,8 @@ class Options:
           f'--update_horizon={self.update_horizon}: give 1 to --max_horizon, '
           f'which is {self.max_horizon}'
       )
+    if self.stack_size is not None and self.stack_size < 1:
+      raise UserError(f'--stack_size={self.stack_size}: give 1 or more')
     if self.block_size < 1 or self.seed < 0:
       raise UserError(
           f'--block_size={self.block_size} --seed={self.seed}: give at least 1 '
@@ -74,7 +78,11 @@ class Options:
     return choice
 
 
-def make_plan(stream: plans.Stream, options: Options) -> plans.Plan:
+def make_plan(
+    stream: plans.Stream,
+    options: Options,
+    stack_size: int = horizons.STACK_SIZE,
+) -> plans.Plan:
   """The plan of the options' mode; every draw follows from the seed."""
   rng = np.random.default_rng(options.seed)
   if options.mode == 'blocks':
@@ -83,6 +91,6 @@ def make_plan(stream: plans.Stream, options: Options) -> plans.Plan:
     return plans.trajectories(stream, options.fraction, rng)
   if options.mode == 'transitions':
     return plans.transitions(
-        stream, options.fraction, options.update_horizon, rng
+        stream, options.fraction, options.update_horizon, rng, stack_size
     )
   return plans.prefix(stream, options.fraction)

@@ -19,7 +19,7 @@ _BYTE = np.dtype('u1')
 
 
 def write(
-    folder: pathlib.Path, rows: np.ndarray, max_horizon: int
+    folder: pathlib.Path, rows: np.ndarray, max_horizon: int, stack_size: int
 ) -> tuple[dict[str, int], dict[str, int]]:
   """Writes actions, rewards, terminals, valid and segments.npy.
 
@@ -28,6 +28,7 @@ def write(
     rows: ROW [N], may be memory-mapped; read a million at a time.
     max_horizon: how many rows of zeros follow in all but segments.npy, and
       the cap of valid.
+    stack_size: frames in a state.
 
   Returns:
     Counts (rows, valid, terminals, segments), and the files' CRC-32.
@@ -42,7 +43,7 @@ def write(
       ),
       'valid.npy': (
           _BYTE,
-          _counted(_valid(rows, max_horizon), counts, 'valid'),
+          _counted(_valid(rows, max_horizon, stack_size), counts, 'valid'),
       ),
   }
   checksums = {
@@ -90,7 +91,13 @@ def _reward_dtype(rows: np.ndarray) -> np.dtype:
   return np.dtype('i1') if whole else np.dtype('<f4')
 
 
-def _valid(rows: np.ndarray, max_horizon: int) -> Iterator[np.ndarray]:
+def _valid(
+    rows: np.ndarray, max_horizon: int, stack_size: int
+) -> Iterator[np.ndarray]:
   return horizons.in_chunks(
-      rows['terminal'], rows['start'], rows['allowed'], max_horizon
+      rows['terminal'],
+      rows['start'],
+      rows['allowed'],
+      max_horizon,
+      stack_size,
   )

@@ -10,7 +10,7 @@ from implicit_underparam.data import replay_logs
 from implicit_underparam.errors import UserError
 
 PUBLIC = 'gs://atari-replay-datasets/dqn'
-_GAME_AND_RUN = re.compile(r'/([A-Z][A-Za-z0-9]*)/(\d+)(?:/replay_logs)?/*$')
+_GAME_AND_RUN = re.compile(r'/([A-Z][A-Za-z0-9-]*)/(\d+)(?:/replay_logs)?/*$')
 
 
 class Source(NamedTuple):

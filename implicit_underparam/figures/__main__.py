@@ -17,7 +17,12 @@ from absl import app, flags
 
 from implicit_underparam import figures
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import claims, drawing, layout
+from implicit_underparam.figures import (
+  claims,
+  drawing,
+  layout,
+  minatar_figures,
+)
 from implicit_underparam.figures import collection as collection_lib
 
 _FIGURE = flags.DEFINE_string(
@@ -25,8 +30,8 @@ _FIGURE = flags.DEFINE_string(
 )
 _CLAIMS = flags.DEFINE_bool(
     'claims', False,
-    'Judge the claims of the paper: writes claims.md, claims_atari.md or '
-    'claims_atari_online.md.',
+    'Judge the claims of the paper: writes claims.md, claims_atari.md, '
+    'claims_atari_online.md or claims_minatar.md.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -57,7 +62,7 @@ def find_figures() -> dict[str, layout.PaperFigure]:
       for name in sorted(module.name for module in modules)
       if name.startswith('figure_')
   )
-  return {figure.id: figure for figure in found}
+  return {x.id: x for x in (*found, *minatar_figures.FIGURES)}
 
 
 def choose_figures(id_: str) -> list[layout.PaperFigure]:
@@ -141,12 +146,11 @@ def write_claims(
 
   Returns:
     The files written: claims.md for the gridworld, claims_atari.md and
-    claims_atari_online.md for Atari.
+    claims_atari_online.md for Atari, claims_minatar.md for MinAtar.
   """
   written = []
   for family in claims.choose_families(collection):
-    rows = claims.judge_all(collection, family)
-    text = claims.markdown(rows, family, title)
+    text = claims.document(collection, family, title)
     _report_missing(family.runs, collection.of(family.suite))
     path = out / family.file
     drawing.write(path, text.encode())
@@ -196,7 +200,7 @@ def _report_missing(
     names: Iterable[str], collection: collection_lib.Collection
 ) -> None:
   for name in names:
-    if collection.get(name) is None:
+    if not collection.has(name):
       _report(collection_lib.missing_line(name, collection))
 
 

@@ -10,12 +10,14 @@ from implicit_underparam.figures import (
   atari_online_claims,
   families,
   gridworld_claims,
+  minatar_claims,
   verdicts,
 )
 from implicit_underparam.figures import collection as collection_lib
 
 FAMILIES = (
     gridworld_claims.FAMILY, atari_claims.FAMILY, atari_online_claims.FAMILY,
+    minatar_claims.FAMILY,
 )
 
 _VERDICT = """\
@@ -65,6 +67,17 @@ def judge_all(
   if not _has_run(there, family):
     raise collection_lib.nothing_for('--claims', family.runs, there)
   return [verdicts.judge(claim, there) for claim in family.claims]
+
+
+def document(
+    collection: collection_lib.Collection,
+    family: families.Family,
+    title: str = '',
+) -> str:
+  """Judges a family of claims and writes them down, see `markdown`."""
+  if family.report is not None:
+    return family.report(collection.of(family.suite), family, title)
+  return markdown(judge_all(collection, family), family, title)
 
 
 def choose_families(
@@ -124,7 +137,7 @@ def markdown(
 def _has_run(
     collection: collection_lib.Collection, family: families.Family
 ) -> bool:
-  return any(collection.get(name) is not None for name in family.runs)
+  return any(collection.has(name) for name in family.runs)
 
 
 def _count(rows: Sequence[verdicts.Row]) -> str:

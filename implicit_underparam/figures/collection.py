@@ -68,12 +68,39 @@ class Collection:
     self.suite = suite
     self._found = find(runs_dir)
     self._read: dict[pathlib.Path, runs.Run | None] = {}
+    self._environments: dict[pathlib.Path, str] = {}
+    self._game = ''
 
   def of(self, suite: suites.Suite) -> 'Collection':
     """The runs of another suite in the same folder; what is read is shared."""
     other = copy.copy(self)
     other.suite = suite
     return other
+
+  def games(self) -> dict[str, 'Collection']:
+    """The runs of every game, by its name; all under '' without games.
+
+    A game is the name of the folder that a run's folder lies in.
+    """
+    if not self.suite.by_game:
+      return {'': self}
+    names = {
+        _game(folder)
+        for folders in self._found.values()
+        for folder in folders
+        if self._belonging(folder) is not None
+    }
+    return {name: self._only(name) for name in sorted(names)}
+
+  def has(self, name: str) -> bool:
+    """Whether there is a run of this name, of any game."""
+    return any(x.get(name) is not None for x in self.games().values())
+
+  def names(self) -> list[str]:
+    """The runs of the suite, without the variant, sorted."""
+    ending = f'_{self.variant}' if self.variant else ''
+    names = (x.removesuffix(ending) for x in self._found if x.endswith(ending))
+    return sorted(name for name in names if self.has(name))
 
   def get(self, name: str) -> runs.Run | None:
     """A run of the suite, or None where it is missing or has no row yet.
@@ -88,8 +115,8 @@ class Collection:
     there = {
         folder: run
         for folder in self._found.get(full, [])
-        if (run := self._read_run(folder)) is not None
-        and suites.belongs(run.columns, self.suite)
+        if self._game in ('', _game(folder))
+        and (run := self._belonging(folder)) is not None
     }
     if len(there) > 1:
       raise UserError(
@@ -98,10 +125,32 @@ class Collection:
       )
     return next(iter(there.values()), None)
 
+  def _only(self, game: str) -> 'Collection':
+    other = copy.copy(self)
+    other._game = game
+    return other
+
+  def _belonging(self, folder: pathlib.Path) -> runs.Run | None:
+    if self._environment(folder) != self.suite.environment:
+      return None
+    run = self._read_run(folder)
+    if run is None or not suites.belongs(run.columns, self.suite):
+      return None
+    return run
+
+  def _environment(self, folder: pathlib.Path) -> str:
+    if folder not in self._environments:
+      self._environments[folder] = runs.read_environment(folder)
+    return self._environments[folder]
+
   def _read_run(self, folder: pathlib.Path) -> runs.Run | None:
     if folder not in self._read:
       self._read[folder] = runs.read(folder)
     return self._read[folder]
+
+
+def _game(folder: pathlib.Path) -> str:
+  return os.path.basename(os.path.dirname(os.path.abspath(folder)))
 
 
 def full_name(name: str, variant: str) -> str:
@@ -125,9 +174,10 @@ def command(
     suite: that the run is of.
   """
   files, bindings = suite.configuration(name)
+  folder = pathlib.Path(runs_dir) / ('GAME' * suite.by_game)
   words = [
       'python -m implicit_underparam.train',
-      f'--base_dir={pathlib.Path(runs_dir) / full_name(name, variant)}',
+      f'--base_dir={folder / full_name(name, variant)}',
       *(f'--gin_files=gin_configs/{suite.name}/{x}.gin' for x in files),
       *(f'--gin_bindings="{x}"' for x in (*suite.bindings, *bindings)),
   ]

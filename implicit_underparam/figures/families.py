@@ -1,8 +1,10 @@
 """Claims that go together, and what is to be said of how they are judged."""
 
 import dataclasses
+from collections.abc import Callable
 
 from implicit_underparam.figures import suites
+from implicit_underparam.figures.collection import Collection
 from implicit_underparam.figures.verdicts import Claim
 
 
@@ -17,6 +19,8 @@ class Family:
     scope: what all seeds share, so that the intervals say nothing of it.
     rule: the statistics and the thresholds, in Markdown paragraphs.
     sections: titles and claims.
+    report: writes the whole table, given the runs, this and a title; None
+      where every claim is judged on one run or two.
   """
 
   suite: suites.Suite
@@ -25,6 +29,7 @@ class Family:
   scope: str
   rule: str
   sections: tuple[tuple[str, tuple[Claim, ...]], ...]
+  report: Callable[[Collection, 'Family', str], str] | None = None
 
   @property
   def claims(self) -> tuple[Claim, ...]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from matplotlib import ticker
@@ -14,6 +14,7 @@ from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import drawing, runs, suites
 
 _WIDTH = 4.6
+_GAME_WIDTH = 2.9  # Of a game beside another.
 _PANEL_HEIGHT = 2.1
 _MARGIN = 1.3
 _LEGEND_LINE = 0.2
@@ -50,6 +51,8 @@ class PaperFigure:
     suite: that the runs are of; it says what the axes are.
     also: other figures of the paper that this one stands for.
     x: column that training is drawn against; '' for the suite's.
+    painter: draws it, given itself, the runs and the title, where it is not
+      made of curves; `lines` then tell its runs alone.
   """
 
   id: str
@@ -59,6 +62,7 @@ class PaperFigure:
   suite: suites.Suite = suites.GRIDWORLD
   also: tuple[str, ...] = ()
   x: str = ''
+  painter: Callable[..., Figure] | None = None
 
   @property
   def runs(self) -> tuple[str, ...]:
@@ -88,7 +92,7 @@ def missing(
 ) -> list[str]:
   """The configurations that a figure needs and the collection lacks."""
   there = collection.of(figure.suite)
-  return [name for name in figure.runs if there.get(name) is None]
+  return [name for name in figure.runs if not there.has(name)]
 
 
 def draw(
@@ -117,24 +121,44 @@ def draw(
   absent = missing(figure, collection)
   if len(absent) == len(figure.runs):
     raise collection_lib.nothing_for(f'figure {figure.id}', absent, collection)
+  if figure.painter is not None:
+    return figure.painter(figure, collection, title)
   handles = _handles(figure, absent, collection)
+  games = collection.games()
   ncols = 1 if absent else _num_columns(handles)
   height = _MARGIN + _PANEL_HEIGHT * len(figure.columns)
   height += _LEGEND_LINE * max(0, math.ceil(len(handles) / ncols) - 2)
-  canvas = drawing.new_figure(_WIDTH, height, 'constrained')
-  panels = canvas.subplots(len(figure.columns), sharex=True, squeeze=False)
+  width = _WIDTH + _GAME_WIDTH * (len(games) - 1)
+  canvas = drawing.new_figure(width, height, 'constrained')
+  panels = canvas.subplots(
+      len(figure.columns), len(games), sharex='col', squeeze=False
+  )
+  for column, (game, there) in zip(panels.T, games.items(), strict=True):
+    _draw_column(column, figure, there, window)
+    column[0].set_title(game)
+  for axes in panels[:, 1:].flat:
+    axes.set_ylabel('')
+  canvas.suptitle(_title(figure, collection.variant, window, title), fontsize=9)
+  _legend(canvas, handles, ncols)
+  return canvas
+
+
+def _draw_column(
+    panels: Sequence[Axes],
+    figure: PaperFigure,
+    collection: collection_lib.Collection,
+    window: int,
+) -> None:
   x = figure.x or figure.suite.x
-  for axes, column in zip(panels[:, 0], figure.columns, strict=True):
+  for axes, column in zip(panels, figure.columns, strict=True):
     found = {
         line: drawing.smooth(run.curves(line.column or column, x), window)
         for line in figure.lines
         if (run := collection.get(line.run)) is not None
     }
-    _draw_panel(axes, figure.suite.axis(column), found)
-  _label_x(panels[-1, 0], figure)
-  canvas.suptitle(_title(figure, collection.variant, window, title), fontsize=9)
-  _legend(canvas, handles, ncols)
-  return canvas
+    if found:
+      _draw_panel(axes, figure.suite.axis(column), found)
+  _label_x(panels[-1], figure)
 
 
 def _draw_panel(
@@ -200,8 +224,12 @@ def _handles(
       handles.append(drawing.missing_handle(f'{line.label}: no run {name}'))
     else:
       handles.append(drawing.legend_handle(line.style, line.label))
-  runs_there = filter(None, map(collection.get, figure.runs))
-  if any(run.stopped() for run in runs_there):
+  runs_there = (
+      there.get(name)
+      for there in collection.games().values()
+      for name in figure.runs
+  )
+  if any(run is not None and run.stopped() for run in runs_there):
     handles.append(drawing.stopped_handle())
   return handles
 

@@ -157,6 +157,20 @@ def read(path: str | os.PathLike[str]) -> Run | None:
   return Run(file, columns, rows, _read_status(folder))
 
 
+def read_environment(folder: pathlib.Path) -> str:
+  """'minatar' where a run's configuration names that one; else ''.
+
+  Columns and names of such runs are those of Atari's.
+
+  Args:
+    folder: of the run.
+  """
+  path = folder / 'config.gin'
+  if not path.is_file():
+    return ''
+  return 'minatar' if '@MinAtarEnvironment' in _read_text(path) else ''
+
+
 def metrics_file(folder: pathlib.Path) -> pathlib.Path | None:
   """The file with a run's rows, None where the folder has none."""
   paths = (folder / name for name in FILES)

@@ -44,6 +44,12 @@ def end(iterations: np.ndarray, values: np.ndarray) -> float:
   return float(values[iterations >= first].mean())
 
 
+def log_end(iterations: np.ndarray, values: np.ndarray) -> float:
+  """log10 of end; NaN where it is not positive."""
+  last = end(iterations, values)
+  return math.log10(last) if last > 0 else math.nan
+
+
 def start(iterations: np.ndarray, values: np.ndarray) -> float:
   """The mean over the first tenth of the iterations."""
   last = max(_fraction(_END, iterations), iterations[0] + 1)
@@ -140,6 +146,7 @@ def correlation(
 
 STATISTICS: Mapping[str, Callable[..., float]] = {
     'end': end,
+    'log end': log_end,
     'drop': drop,
     'fall': fall,
     'relative rise': relative_rise,

@@ -1,5 +1,7 @@
 """The singular values of one run's features, as curves of a figure."""
 
+from collections.abc import Iterable
+
 from implicit_underparam.figures import drawing, layout
 
 _STYLES = {
@@ -11,15 +13,18 @@ _STYLES = {
 }
 
 
-def lines(run: str) -> tuple[layout.Line, ...]:
+def lines(
+    run: str, indices: Iterable[str] = tuple(_STYLES)
+) -> tuple[layout.Line, ...]:
   """Curves of sigma_1, sigma_2, sigma_10, sigma_100 and the smallest one.
 
   Args:
     run: the configuration that they come from.
+    indices: which of them.
   """
   return tuple(
-      layout.Line(run, _label(index), style, f'sigma_{index}')
-      for index, style in _STYLES.items()
+      layout.Line(run, _label(index), _STYLES[index], f'sigma_{index}')
+      for index in indices
   )
 
 

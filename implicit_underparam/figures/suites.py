@@ -27,14 +27,20 @@ class Ending:
     pattern: a regular expression, with one group if the binding needs it.
     file: a configuration that is given after the run's own; '' for none.
     binding: with {} for what the group matched; '' for none.
+    last_file: a configuration that is given after all others; '' for none.
   """
 
   pattern: str
   file: str = ''
   binding: str = ''
+  last_file: str = ''
 
 
 PENALTY = Ending('penalty', file='penalty')
+_ALPHA = Ending(
+    r'alpha([\d.e-]+)', file='penalty',
+    binding='Learner.penalty_coefficient = {}',
+)
 
 
 class Configuration(NamedTuple):
@@ -66,6 +72,11 @@ class Suite:
     bindings: what a command needs besides the files; capitals are to be
       filled in.
     endings: of names of runs, from the last one on.
+    files: what is left of a name -> the configuration, where they differ.
+    last_files: configurations that every run is given at the end.
+    environment: of its runs, as `runs.read_environment` has it; '' for those
+      that it knows nothing of.
+    by_game: whether its runs lie in a folder for each game.
   """
 
   name: str
@@ -76,10 +87,15 @@ class Suite:
   learning_rate: float | None = None
   bindings: tuple[str, ...] = ()
   endings: tuple[Ending, ...] = (PENALTY,)
+  files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  last_files: tuple[str, ...] = ()
+  environment: str = ''
+  by_game: bool = False
 
   def configuration(self, name: str) -> Configuration:
     """What makes the run of a name, such as 'dqn_online_n4_penalty'."""
     files: tuple[str, ...] = ()
+    last = self.last_files
     bindings: tuple[str, ...] = ()
     for ending in self.endings:
       match = re.fullmatch(f'(.+)_{ending.pattern}', name)
@@ -87,8 +103,10 @@ class Suite:
         continue
       name, *groups = match.groups()
       files = (*filter(None, [ending.file]), *files)
+      last = (*last, *filter(None, [ending.last_file]))
       bindings = (*filter(None, [ending.binding.format(*groups)]), *bindings)
-    return Configuration((name, *files), bindings)
+    own = self.files.get(name, name)
+    return Configuration((own, *files, *last), bindings)
 
   def axis(self, column: str) -> Axis:
     """How a column is drawn; by its bare name where nothing is said."""
@@ -170,7 +188,55 @@ ATARI_ONLINE = Suite(
     ),
 )
 
-SUITES = (GRIDWORLD, ATARI, ATARI_ONLINE)
+MINATAR = Suite(
+    name='minatar',
+    x='gradient_steps',
+    x_label='Gradient updates',
+    axes={
+        'srank': Axis(
+            'Effective rank srank$_{0.01}$\n(2048 transitions; at most 128)',
+            log=False,
+        ),
+        'srank_lambda': Axis(
+            'Effective rank srank$_{0.01, \\lambda}$\n'
+            '(128 transitions; at most 128)',
+            log=False,
+        ),
+        'ranks': Axis(
+            'Effective rank, $\\delta = 0.01$\n(at most 128)', log=False
+        ),
+        'eval_return': Axis('Return\n(score of an episode)', log=False),
+        'singular_values': _ATARI_AXES['singular_values'],
+        'td_error_huber': _ATARI_AXES['td_error_huber'],
+        'gradient_steps': _ATARI_AXES['gradient_steps'],
+        'environment_steps': Axis('Environment steps', log=False),
+    },
+    own_columns=_ATARI_COLUMNS | ATARI_ONLINE.own_columns,
+    bindings=("game = 'GAME'",),
+    endings=(
+        _ALPHA,
+        # The rank of targets is a column of DQN with the largest n.
+        Ending(
+            'n8', file='target_features',
+            binding='OnlineLoop.data_reuse_ratio = 8',
+        ),
+        Ending(r'n([\d.]+)', binding='OnlineLoop.data_reuse_ratio = {}'),
+        Ending(
+            r'(\d+)', binding="OfflineData.path = 'data/GAME_{{seed}}_{}'"
+        ),
+        Ending('log', last_file='laptop_log'),
+    ),
+    files={
+        'dqn': 'dqn_online',
+        'fqe_offline': 'fitted_q_evaluation',
+        'mc_offline': 'monte_carlo',
+    },
+    last_files=('laptop',),
+    environment='minatar',
+    by_game=True,
+)
+
+SUITES = (GRIDWORLD, ATARI, ATARI_ONLINE, MINATAR)
 
 
 def belongs(columns: Collection[str], suite: Suite) -> bool:
