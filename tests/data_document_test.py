@@ -2,14 +2,12 @@
 
 import csv
 import pathlib
-import re
-import shlex
 import sys
 
+import document_commands
 import small_runs
 from absl.testing import absltest
 
-ROOT = pathlib.Path(__file__).parent.parent
 _SMALL = {
     'implicit_underparam.data.collect': ['--steps=900', '--capacity=400'],
     'implicit_underparam.train': [
@@ -22,26 +20,18 @@ _SMALL = {
 }
 
 
-def commands(document: str) -> list[list[str]]:
-  """The package's commands in a document's blocks, on /tmp, in order."""
-  blocks = re.findall(r'```\n(.*?)```', document, re.DOTALL)
-  lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
-  found = [shlex.split(line) for line in lines if '/tmp/' in line]
-  assert all(words[:2] == ['python', '-m'] for words in found)
-  return [words[2:] for words in found]
-
-
 class DataDocumentTest(absltest.TestCase):
 
   def test_its_commands_run_as_they_stand(self):
     folder = pathlib.Path(self.create_tempdir().full_path)
-    document = (ROOT / 'docs' / 'data.md').read_text()
-    found = commands(document)
+    found = document_commands.of('data.md')
     self.assertLen(found, 6)
     for module, *words in found:
       words = [x.replace('/tmp/', f'{folder}/') for x in words]
       words += _SMALL.get(module, [])
-      result = small_runs.run([sys.executable, '-m', module, *words], cwd=ROOT)
+      result = small_runs.run(
+          [sys.executable, '-m', module, *words], cwd=document_commands.ROOT
+      )
       self.assertEqual(result.returncode, 0, f'{module}: {result.stderr}')
     with open(folder / 'pong_dqn' / 'metrics.csv', newline='') as file:
       rows = list(csv.DictReader(file))

@@ -406,6 +406,71 @@ np.savez(out, kernel=kernel, features=output.probes['all'].features)
 '''
 
 
+class SetOfEachSeedTest(parameterized.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir().full_path)
+    for seed, rows in ((7, 300), (8, 420)):
+      prepared_sets.make(
+          self.folder / f'set_{seed}', rows, seed=seed, frame_shape=SHAPE
+      )
+
+  def run_seeds(self, seeds, axis='map', agent=None, path='set_{seed}', **data):
+    learned = learner.Learner(
+        agent or dqn.DQNAgent(NETWORK),
+        learner.adam(1e-3),
+        target_update_period=3,
+    )
+    given = offline_data.OfflineData(
+        str(self.folder / path), batch_size=8, **data
+    )
+    program = offline.OfflineLoop(
+        learned, given, gradient_steps=7, steps_per_dispatch=3, probe_size=40
+    ).compile(seeds, axis)
+    state, output = program.iterate(program.init())
+    return program, state, jax.device_get(output)
+
+  @parameterized.parameters(
+      ('map', 'device', 'dqn'),
+      ('vmap', 'device', 'monte_carlo'),
+      ('map', 'host', 'dqn'),
+  )
+  def test_a_seed_trains_as_alone_on_its_set(self, axis, placement, name):
+    options = {'agent': agents()[name], 'placement': placement}
+    _, _, both = self.run_seeds((7, 8), axis, **options)
+    for i, seed in enumerate((7, 8)):
+      _, _, alone = self.run_seeds((seed,), path=f'set_{seed}', **options)
+      jax.tree.map(
+          lambda x, y, i=i: np.testing.assert_allclose(x[i], y[0], atol=1e-5),
+          (both.parameters, both.probes, both.scalars),
+          (alone.parameters, alone.probes, alone.scalars),
+      )
+    _, _, other = self.run_seeds((8,), path='set_7', **options)
+    self.assertFalse(
+        np.allclose(alone.scalars['loss'], other.scalars['loss'])
+    )
+
+  def test_another_set_of_one_seed_is_noticed(self):
+    _, state, _ = self.run_seeds((7, 8))
+    (self.folder / 'set_8').rename(self.folder / 'old')
+    prepared_sets.make(self.folder / 'set_8', 420, seed=9, frame_shape=SHAPE)
+    program, _, _ = self.run_seeds((7, 8))
+    with self.assertRaisesRegex(errors.UserError, 'other data'):
+      program.place(state)
+
+  def test_a_missing_set_is_named(self):
+    with self.assertRaisesRegex(errors.UserError, 'set_9'):
+      self.run_seeds((7, 9))
+
+  def test_sets_of_two_games_are_refused(self):
+    prepared_sets.make(
+        self.folder / 'set_9', 300, frame_shape=SHAPE, game='Qbert'
+    )
+    with self.assertRaisesRegex(errors.UserError, 'set_7 has game = Pong'):
+      self.run_seeds((7, 9))
+
+
 class DevicesTest(parameterized.TestCase):
 
   @parameterized.parameters('device', 'host')

@@ -2,17 +2,16 @@
 
 import csv
 import pathlib
-import re
-import shlex
 import sys
 
+import document_commands
 import gin
 import small_runs
 from absl.testing import absltest
 
 from implicit_underparam import configuration, runner
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = document_commands.ROOT
 _SMALL = (
     'Runner.num_iterations = 1',
     'Runner.tensorboard = False',
@@ -37,15 +36,6 @@ def made_small(words: list[str]) -> list[str]:
   return [*words, *(f'--gin_bindings={x}' for x in bindings)]
 
 
-def commands(document: str) -> list[list[str]]:
-  """The package's commands in a document's blocks, on /tmp, in order."""
-  blocks = re.findall(r'```\n(.*?)```', document, re.DOTALL)
-  lines = '\n'.join(blocks).replace('\\\n', ' ').splitlines()
-  found = [shlex.split(line) for line in lines if '/tmp/' in line]
-  assert all(words[:2] == ['python', '-m'] for words in found)
-  return [words[2:] for words in found]
-
-
 def last_row(folder: pathlib.Path) -> dict[str, str]:
   with open(folder / 'metrics.csv', newline='') as file:
     return list(csv.DictReader(file))[-1]
@@ -55,7 +45,7 @@ class OnlineDocumentTest(absltest.TestCase):
 
   def setUp(self):
     super().setUp()
-    self.commands = commands((ROOT / 'docs' / 'online.md').read_text())
+    self.commands = document_commands.of('online.md')
     self.assertLen(self.commands, 5)
 
   def test_a_log_becomes_a_set_and_the_set_an_offline_run(self):

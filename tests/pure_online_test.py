@@ -1,11 +1,11 @@
 """Tests of online training in an environment that is a pure function."""
 
-import dataclasses
-from typing import NamedTuple
+import pathlib
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pure_chain
 from absl.testing import absltest, parameterized
 
 from implicit_underparam import (
@@ -17,52 +17,7 @@ from implicit_underparam import (
     pure_online_program,
 )
 from implicit_underparam.agents import dqn
-from implicit_underparam.data import replay, ring
-from implicit_underparam.envs import pure
-
-
-class ChainState(NamedTuple):
-  place: jax.Array
-  steps: jax.Array
-
-
-@dataclasses.dataclass(frozen=True)
-class Chain:
-  """Right or left on 8 places; the right end is terminal, 9 steps a limit."""
-
-  name: str = 'chain'
-  num_actions: int = 2
-  frame_shape: tuple[int, ...] = (8,)
-  frame_dtype: type = np.float32
-  stack_size: int = 1
-  observation_shape: tuple[int, ...] = (8, 1)
-
-  def reset(self, rng):
-    state = ChainState(jax.random.randint(rng, (), 0, 6), jnp.int32(0))
-    return state, jax.nn.one_hot(state.place, 8)
-
-  def step(self, state, action, rng):
-    move = 2 * action - 1
-    place = jnp.clip(state.place + move, 0, 7)
-    steps = state.steps + 1
-    is_terminal = place == 7
-    truncated = ~is_terminal & (steps == 9)
-    fresh, first = self.reset(rng)
-    ended = is_terminal | truncated
-    going_on = ChainState(place, steps)
-    frame = jax.nn.one_hot(place, 8)
-    return pure.PureStep(
-        state=jax.tree.map(
-            lambda x, y: jnp.where(ended, x, y), fresh, going_on
-        ),
-        frame=jnp.where(ended, first, frame),
-        reward=jnp.where(is_terminal, 3.0, 0.0),
-        is_terminal=is_terminal,
-        truncated=truncated,
-        episode_return=jnp.where(is_terminal, 3.0, 0.0),
-        episode_length=steps,
-        final_frame=frame,
-    )
+from implicit_underparam.data import frame_store, prepare, replay, ring
 
 
 def make_loop(target_update_period=7, **options) -> online.OnlineLoop:
@@ -73,7 +28,7 @@ def make_loop(target_update_period=7, **options) -> online.OnlineLoop:
           optimizer=learner.adam(3e-3),
           target_update_period=target_update_period,
       ),
-      'environment': Chain(),
+      'environment': pure_chain.Chain(),
       'replay': replay.Replay(capacity=64, batch_size=8),
       'training_steps': 96,
       'data_reuse_ratio': 1,
@@ -98,7 +53,7 @@ def plain(loop: online.OnlineLoop, seed: int, iterations: int):
   keys = jax.random.split(jax.random.fold_in(state.rng, 4), count)
   worlds, frames = zip(*[environment.reset(x) for x in keys], strict=True)
   worlds, frames = list(worlds), list(frames)
-  returns, done = [], 0
+  returns, log, done = [], [], 0
   period = loop.learner.target_update_period
   for steps in range(0, iterations * loop.training_steps, count):
     act_rng = jax.random.fold_in(jax.random.fold_in(state.rng, 1), steps)
@@ -132,6 +87,10 @@ def plain(loop: online.OnlineLoop, seed: int, iterations: int):
             column('episode_end'),
         ),
     )
+    log += [
+        (np.asarray(frame), action, x.reward, x.is_terminal, x.episode_end)
+        for frame, action, x in zip(frames, actions, results, strict=True)
+    ]
     returns += [float(x.episode_return) for x in results if x.episode_end]
     worlds, frames = [x.state for x in results], [x.frame for x in results]
     taken = steps + count
@@ -149,7 +108,7 @@ def plain(loop: online.OnlineLoop, seed: int, iterations: int):
         due and taken // period > steps // period
     ):
       learning = loop.update_target(learning)
-  return learning.train, returns, done
+  return learning.train, returns, done, log
 
 
 class PureOnlineTest(parameterized.TestCase):
@@ -175,7 +134,7 @@ class PureOnlineTest(parameterized.TestCase):
       state, output = program.iterate(state)
       seen.append(float(output.scalars['train_return'][0]))
       episodes += int(output.scalars['train_episodes'][0])
-    train, returns, updates = plain(loop, 3, 2)
+    train, returns, updates, _ = plain(loop, 3, 2)
     self.assertEqual(int(output.gradient_steps[0]), updates)
     self.assertEqual(episodes, len(returns))
     self.assertEqual(int(output.environment_steps[0]), 192)
@@ -225,9 +184,56 @@ class PureOnlineTest(parameterized.TestCase):
     with self.assertRaisesRegex(errors.UserError, message):
       make_loop(**options).compile((0,), 'map')
 
-  def test_there_is_no_log(self):
-    with self.assertRaisesRegex(errors.UserError, 'Runner.log_replay'):
-      make_loop().compile((0,), 'map').log_replay('unused')
+  def test_the_log_holds_what_is_played(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    loop = make_loop(
+        environment=pure_chain.Chain(frame_dtype=np.uint8),
+        replay=replay.Replay(capacity=100, batch_size=8),
+    )
+    program = loop.compile((3, 4), 'map')
+    program.log_replay(folder / 'replay')
+    state, _ = program.iterate(program.init())
+    checkpointer = checkpoints.Checkpointer(folder / 'checkpoints')
+    checkpointer.save(1, program.snapshot(state))
+    # What is played from here on is lost, and played again.
+    program.iterate(state)
+    again = loop.compile((3, 4), 'map')
+    again.log_replay(folder / 'replay')
+    restored = checkpointer.restore(again.snapshot(again.init()))
+    again.iterate(again.place(restored[1]))
+    again.close()
+    for seed in (3, 4):
+      out = folder / f'set_{seed}'
+      source = folder / 'replay' / 'chain' / str(seed) / 'replay_logs'
+      prepare.prepare(source, out, prepare.Options(stack_size=1))
+      store = frame_store.FrameStore.open(out)
+      frames, actions, rewards, terminals, ends = (
+          np.array(x) for x in zip(*plain(loop, seed, 2)[3], strict=True)
+      )
+      np.testing.assert_array_equal(store.frames[:192], frames)
+      np.testing.assert_array_equal(store.actions[:192], actions)
+      clipped = np.clip(rewards, -1, 1)
+      np.testing.assert_array_equal(store.rewards[:192], clipped)
+      np.testing.assert_array_equal(store.terminals[:192], terminals)
+      # Rows that the limit of steps cut off start no transition.
+      expected = ~(ends & ~terminals)
+      expected[191] = terminals[191]
+      np.testing.assert_array_equal(store.valid[:192] > 0, expected)
+
+  @parameterized.parameters(
+      ({'replay': replay.Replay(64, 8)}, 'Replay.capacity 64 holds less'),
+      ({'num_environments': 3}, 'num_environments to 1'),
+      ({'environment': pure_chain.Chain()}, 'float32'),
+  )
+  def test_what_cannot_be_logged_is_said(self, options, message):
+    options = {
+        'environment': pure_chain.Chain(frame_dtype=np.uint8),
+        'replay': replay.Replay(99, 8),
+        **options,
+    }
+    program = make_loop(**options).compile((0,), 'map')
+    with self.assertRaisesRegex(errors.UserError, message):
+      program.log_replay(pathlib.Path('unused'))
 
 
 def setUpModule():
