@@ -11,8 +11,19 @@ from implicit_underparam.agents import dqn, rainbow
 _FOLDER = pathlib.Path(__file__).parents[1] / 'gin_configs'
 _OFFLINE = ('atari/dqn_offline.gin', 'atari/cql_offline.gin')
 _ONLINE = ('atari/dqn_online.gin', 'atari/rainbow_online.gin')
+_MINATAR_ONLINE = ('minatar/dqn_online.gin', 'minatar/rainbow_online.gin')
+_MINATAR_OFFLINE = (
+    'minatar/dqn_offline.gin',
+    'minatar/cql_offline.gin',
+    'minatar/fitted_q_evaluation.gin',
+    'minatar/monte_carlo.gin',
+)
 # What is added to others -> to which.
 _ADDED = {
+    'minatar/laptop.gin': _MINATAR_ONLINE + _MINATAR_OFFLINE,
+    'minatar/laptop_log.gin': _MINATAR_ONLINE,
+    'minatar/penalty.gin': _MINATAR_ONLINE + _MINATAR_OFFLINE,
+    'minatar/target_features.gin': _MINATAR_ONLINE,
     'atari/data_5.gin': _OFFLINE,
     'atari/data_20.gin': _OFFLINE,
     'atari/dopamine_adam.gin': _OFFLINE + _ONLINE,
@@ -134,6 +145,65 @@ class OnlineAtariTest(parameterized.TestCase):
     self.assertEqual(loop.target_updates_by(23_999), 0)
     self.assertEqual(loop.target_updates_by(24_000), 1)
     self.assertEqual(loop.target_updates_by(40_000), 3)
+
+
+class MinAtarTest(parameterized.TestCase):
+
+  @parameterized.parameters('Asterix', 'Breakout', 'Freeway', 'SpaceInvaders')
+  def test_dqn_is_dopamines_on_the_network_of_young_and_tian(self, game):
+    built = build(_MINATAR_ONLINE[0], bindings=(f"game = '{game}'",))
+    loop = built.loop
+    self.assertEqual(loop.environment.name, f'MinAtar-{game}')
+    self.assertEqual(loop.evaluation.environment, loop.environment)
+    self.assertEqual(loop.environment.sticky_actions, 0.1)
+    network = loop.agent.network
+    self.assertEqual((network.num_actions, network.num_units), (6, 128))
+    self.assertEqual(loop.agent.gamma, 0.99)
+    self.assertEqual(loop.agent.update_horizon, 1)
+    self.assertEqual(loop.data_reuse_ratio, 0.25)
+    self.assertEqual(loop.min_replay_history, 1000)
+    self.assertEqual(loop.replay.capacity, 100_000)
+    self.assertEqual(loop.replay.batch_size, 32)
+    self.assertIsNone(loop.reward_clip)
+    self.assertEqual(gin.query_parameter('adam.learning_rate'), 2.5e-4)
+    self.assertEqual(gin.query_parameter('adam.eps'), 3.125e-4)
+    # Dopamine's 1,000 agent steps at its n.
+    self.assertEqual(
+        loop.learner.target_update_period / loop.data_reuse_ratio, 1000
+    )
+    self.assertEqual(built.num_iterations * loop.training_steps, 5_000_000)
+
+  def test_rainbow_is_dopamines(self):
+    loop = build(_MINATAR_ONLINE[1]).loop
+    self.assertIsInstance(loop.agent, rainbow.RainbowAgent)
+    self.assertEqual(loop.agent.update_horizon, 3)
+    network = loop.agent.network
+    self.assertEqual((network.num_atoms, network.v_max), (51, 100.0))
+    self.assertFalse(network.dueling or network.noisy or loop.agent.double)
+    self.assertTrue(loop.replay.prioritized)
+
+  @parameterized.parameters(*_MINATAR_OFFLINE)
+  def test_offline_runs_read_the_log_of_their_game(self, file):
+    path = "OfflineData.path = 'data/Asterix_{seed}_20'"
+    built = build(
+        file, 'minatar/penalty.gin', 'minatar/laptop.gin',
+        bindings=("game = 'Asterix'", path),
+    )  # fmt: skip
+    loop = built.loop
+    self.assertEqual(loop.data.game, 'MinAtar-Asterix')
+    self.assertTrue(loop.data.by_seed)
+    self.assertEqual(loop.learner.penalty_coefficient, 0.001)
+    self.assertEqual(loop.gradient_steps, 500)
+
+  @parameterized.parameters(*_MINATAR_ONLINE)
+  def test_everything_that_is_added_goes_together(self, file):
+    built = build(
+        file, 'minatar/penalty.gin', 'minatar/target_features.gin',
+        'minatar/laptop.gin', 'minatar/laptop_log.gin',
+    )  # fmt: skip
+    self.assertTrue(built.log_replay)
+    self.assertEqual(built.loop.training_steps, 5000)
+    self.assertIn('srank@target', built.metrics)
 
 
 class CartPoleTest(parameterized.TestCase):
