@@ -1,21 +1,12 @@
 """Epsilon-greedy actions on frames that are stacked on the device."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from implicit_underparam import types
 from implicit_underparam.data import sampling
-
-
-class ActingAgent(Protocol):
-  """What an agent needs to act."""
-
-  def apply(
-      self, params: types.Params, state: types.Array, rng: types.Array | None
-  ) -> types.NetworkOutput:
-    """The network's output at states [B, ...]; with a key, with its noise."""
 
 
 def push_frame(
@@ -37,7 +28,7 @@ def push_frame(
 
 
 def epsilon_greedy(
-    agent: ActingAgent,
+    agent: types.Agent,
     params: types.Params,
     state: types.Array,
     rng: types.Array,

@@ -44,7 +44,7 @@ def on_host(
 
 def of_one_seed(
     evaluation: episode_evaluation.EpisodeEvaluation,
-    agent: acting.ActingAgent,
+    agent: types.Agent,
     params: types.Params,
     seed: types.Array,
     iteration: types.Array,

@@ -140,7 +140,9 @@ class Learner:
       The state after and named scalars: loss (without the penalty), penalty
       (without its coefficient; only where there is one), the agent's own.
     """
-    train, metrics, _ = self._step(train, batch, rng, hyperparameters, count)
+    train, metrics, _ = self.step_with_losses(
+        train, batch, rng, hyperparameters, count
+    )
     return train, metrics
 
   def fit(
@@ -212,8 +214,9 @@ class Learner:
       # Two folds and no split: the key that a loss does not use costs nothing.
       step = first + i
       batch = sample(replay, i, sample_key(rng, step))
-      loss_rng = jax.random.fold_in(rng, 2 * step + 1)
-      train, metrics, losses = self._step(train, batch, loss_rng, alone, None)
+      train, metrics, losses = self.step_with_losses(
+          train, batch, loss_key(rng, step), alone
+      )
       return train, feedback(replay, batch, losses), metrics
 
     def body(i: types.Array, carry: tuple) -> tuple:
@@ -265,15 +268,15 @@ class Learner:
     start = (jnp.int32(0), carry)
     return jax.lax.while_loop(lambda x: x[0] < num_steps, run, start)[1]
 
-  def _step(
+  def step_with_losses(
       self,
       train: types.TrainState,
       batch: types.Batch,
       rng: types.Array,
       hyperparameters: types.Hyperparameters,
-      count: types.Array | None,
+      count: types.Array | None = None,
   ) -> tuple[types.TrainState, Mapping[str, types.Array], types.Array]:
-    """`step`, and the losses [B] without their weights."""
+    """`step`, and also the losses [B] without their weights."""
     gradient = jax.grad(self._objective, has_aux=True)
     grads, (metrics, losses) = gradient(
         train.params, train.target_params, batch, rng, hyperparameters
@@ -353,6 +356,16 @@ class Learner:
 def sample_key(rng: types.Array, step: types.Array) -> types.Array:
   """The key with which `Learner.fit` draws the batch of a step."""
   return jax.random.fold_in(rng, 2 * step)
+
+
+def loss_key(rng: types.Array, step: types.Array) -> types.Array:
+  """The key that `Learner.fit` gives the loss of a step."""
+  return jax.random.fold_in(rng, 2 * step + 1)
+
+
+def kept_if(finite: types.Array, new: Any, old: Any) -> Any:
+  """A tree where `finite` [] bool holds, else what was there before."""
+  return jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, old)
 
 
 def all_finite(tree: Any) -> types.Array:

@@ -115,7 +115,7 @@ class FittedIteration:
         (train.params, scalars, network)
     )
     new = LoopState(train, data, rng, state.iterations + 1, finite)
-    new = jax.tree.map(lambda x, y: jnp.where(finite, x, y), new, state)
+    new = learner_lib.kept_if(finite, new, state)
     new = new._replace(finite=finite)
     return new, self._output(new, scalars)
 

@@ -142,9 +142,7 @@ class OfflineLoop:
         state.train, sample, state.rng, hyperparameters, first
     )
     finite = state.finite & learner_lib.all_finite((train.params, scalars))
-    train = jax.tree.map(
-        lambda x, y: jnp.where(finite, x, y), train, state.train
-    )
+    train = learner_lib.kept_if(finite, train, state.train)
     steps = state.steps + hyperparameters.gradient_steps
     return state._replace(train=train, steps=steps, finite=finite), scalars
 

@@ -167,14 +167,21 @@ class OnlineLoop:
         self.epsilon_train,
     )
 
-  def hyperparameters(self, count: int) -> types.Hyperparameters:
+  def hyperparameters(
+      self, count: int, target_updates: bool = False
+  ) -> types.Hyperparameters:
     """Of `count` gradient steps, whose number is compiled in.
 
-    Target updates are left to the program, which knows when they are due: a
-    branch beside every gradient step would copy parameters.
+    Args:
+      count: how many.
+      target_updates: whether the steps take those that the gradient steps'
+        clock says. They are else left to the program, which knows when they
+        are due: a branch beside every gradient step would copy parameters.
     """
-    hyper = self.learner.hyperparameters(count)
-    return hyper._replace(gradient_steps=count, target_update_period=0)
+    hyper = self.learner.hyperparameters(count)._replace(gradient_steps=count)
+    if target_updates and self.target_update_clock == 'gradient_steps':
+      return hyper
+    return hyper._replace(target_update_period=0)
 
   def init(self, rng: types.Array) -> OnlineState:
     """Fresh parameters."""
@@ -239,10 +246,6 @@ class OnlineLoop:
     Returns:
       Both after.
     """
-    hyper = self.hyperparameters(count)
-    if target_updates and self.target_update_clock == 'gradient_steps':
-      period = self.learner.target_update_period
-      hyper = hyper._replace(target_update_period=period)
     train, tree, means = self.learner.fit_with_feedback(
         learning.train,
         tree,
@@ -251,7 +254,7 @@ class OnlineLoop:
             tree, batch.indices, losses
         ),
         jax.random.fold_in(rng, 0),
-        hyper,
+        self.hyperparameters(count, target_updates),
         first,
     )
     totals = jax.tree.map(
@@ -298,16 +301,13 @@ class OnlineLoop:
       first: types.Array,
   ) -> tuple[Learning, types.Array]:
     """One gradient step on a given batch, and its losses [B]."""
-    train, losses, means = self.learner.fit_with_feedback(
+    train, scalars, losses = self.learner.step_with_losses(
         learning.train,
-        jnp.zeros(batch.action.shape, jnp.float32),
-        lambda replay, i, key: batch,
-        lambda replay, batch, losses: losses,
-        jax.random.fold_in(rng, 0),
+        batch,
+        learner_lib.loss_key(jax.random.fold_in(rng, 0), first),
         self.hyperparameters(1),
-        first,
     )
-    totals = jax.tree.map(jnp.add, learning.totals, means)
+    totals = jax.tree.map(jnp.add, learning.totals, scalars)
     return Learning(train, totals), losses
 
   def totals(self, train: types.TrainState) -> Mapping[str, types.Array]:
@@ -347,9 +347,7 @@ class OnlineLoop:
       count: [] float32, its gradient steps.
     """
     finite &= learner_lib.all_finite((learning.train.params, learning.totals))
-    train = jax.tree.map(
-        lambda x, y: jnp.where(finite, x, y), learning.train, before
-    )
+    train = learner_lib.kept_if(finite, learning.train, before)
     means = jax.tree.map(lambda x: x / count, learning.totals)
     return train, means, finite
 

@@ -13,11 +13,8 @@ from implicit_underparam import losses, types
 _PIECE = 256
 
 
-class ValueAgent(Protocol):
+class ValueAgent(types.Agent, Protocol):
   """What an agent needs for its TD errors to be measured."""
-
-  def apply(self, params: types.Params, state: types.Array) -> Any:
-    """The network's output at states [B, ...]."""
 
   def targets(
       self,

@@ -16,18 +16,19 @@ from ale_py.vector_env import AtariVectorEnv
 from gymnasium.vector import AutoresetMode
 
 from implicit_underparam.envs.atari_games import (
-    known_games,
-    num_actions,
-    rom_id,
+  known_games,
+  num_actions,
+  rom_id,
 )
 from implicit_underparam.envs.vector import (
-    MAX_SEED,
-    Episodes,
-    Integers,
-    Step,
-    check_actions,
-    check_numbers,
-    check_seeds,
+  MAX_SEED,
+  Episodes,
+  Integers,
+  InTwoHalves,
+  Step,
+  check_actions,
+  check_numbers,
+  check_seeds,
 )
 from implicit_underparam.errors import UserError
 
@@ -117,7 +118,7 @@ class AtariEnvironment:
     return AtariVector(self, num_environments, num_threads)
 
 
-class AtariVector:
+class AtariVector(InTwoHalves):
   """K emulators that step together, in threads of their own.
 
   What an environment does follows from its seed and its actions alone: not
@@ -194,18 +195,6 @@ class AtariVector:
   def _begin(self, observation: np.ndarray) -> np.ndarray:
     self._episodes = Episodes(self.num_environments)
     return np.moveaxis(observation, 1, -1)
-
-  def step(self, actions: Integers) -> Step:
-    """Takes one agent step in every environment.
-
-    Args:
-      actions: K numbers in [0, num_actions).
-
-    Raises:
-      UserError: an action that the game does not have.
-    """
-    self.send(actions)
-    return self.receive()
 
   def send(self, actions: Integers) -> None:
     """The first half of `step`: the emulators start and the caller goes on.

@@ -17,12 +17,13 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 from implicit_underparam.envs import gymnasium_registry
 from implicit_underparam.envs.gymnasium_registry import num_actions
 from implicit_underparam.envs.vector import (
-    Episodes,
-    Integers,
-    Step,
-    check_actions,
-    check_numbers,
-    check_seeds,
+  Episodes,
+  Integers,
+  InTwoHalves,
+  Step,
+  check_actions,
+  check_numbers,
+  check_seeds,
 )
 from implicit_underparam.errors import UserError
 
@@ -120,7 +121,7 @@ class GymnasiumEnvironment:
     return GymnasiumVector(self, num_environments, num_threads)
 
 
-class GymnasiumVector:
+class GymnasiumVector(InTwoHalves):
   """K environments that step one after another; a `VectorEnvironment`.
 
   Observations are views, [K, *frame, stack_size], of memory that lies as
@@ -178,18 +179,6 @@ class GymnasiumVector:
     frame: np.ndarray
     frame, _ = self._ready().reset()
     return self._begin(frame)
-
-  def step(self, actions: Integers) -> Step:
-    """Takes one agent step in every environment.
-
-    Args:
-      actions: K numbers in [0, num_actions).
-
-    Raises:
-      UserError: an action that the environment does not have.
-    """
-    self.send(actions)
-    return self.receive()
 
   def send(self, actions: Integers) -> None:
     """The first half of `step`, which only looks at the actions.

@@ -14,11 +14,13 @@ import numpy as np
 
 from implicit_underparam import types
 from implicit_underparam.envs.vector import (
-    Integers,
-    Step,
-    check_actions,
-    check_numbers,
-    check_seeds,
+  Described,
+  Integers,
+  InTwoHalves,
+  Step,
+  check_actions,
+  check_numbers,
+  check_seeds,
 )
 
 
@@ -57,36 +59,12 @@ class PureStep(NamedTuple):
     return self.is_terminal | self.truncated
 
 
-class PureEnvironment(Protocol):
+class PureEnvironment(Described, Protocol):
   """How one copy begins and steps; hashable, as it is part of a program.
 
   Both functions can be traced, and all states have the same structure, shapes
   and types.
   """
-
-  @property
-  def name(self) -> str:
-    """The game, or the id."""
-
-  @property
-  def num_actions(self) -> int:
-    """Actions are 0 to `num_actions` - 1."""
-
-  @property
-  def frame_shape(self) -> tuple[int, ...]:
-    """Of what one step shows."""
-
-  @property
-  def frame_dtype(self) -> np.dtype:
-    """Of what one step shows, and of observations."""
-
-  @property
-  def stack_size(self) -> int:
-    """Frames in an observation; stacking them is the caller's."""
-
-  @property
-  def observation_shape(self) -> tuple[int, ...]:
-    """(*frame_shape, stack_size)."""
 
   def reset(self, rng: types.Array) -> tuple[Any, types.Array]:
     """Begins as if just made.
@@ -115,7 +93,7 @@ def is_pure(environment: Any) -> bool:
   return hasattr(environment, 'reset') and hasattr(environment, 'step')
 
 
-class PureVector:
+class PureVector(InTwoHalves):
   """K copies on the host; a `VectorEnvironment` of an unstacked environment.
 
   Each copy has a stream of random keys that follows from its seed. Programs
@@ -170,18 +148,6 @@ class PureVector:
       [K, *frame, 1].
     """
     return self._begin(self._ready())
-
-  def step(self, actions: Integers) -> Step:
-    """Takes one agent step in every copy.
-
-    Args:
-      actions: K numbers in [0, num_actions).
-
-    Raises:
-      UserError: an action that there is not.
-    """
-    self.send(actions)
-    return self.receive()
 
   def send(self, actions: Integers) -> None:
     """The first half of `step`: the program starts and the caller goes on.

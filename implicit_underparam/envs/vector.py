@@ -111,7 +111,23 @@ class VectorEnvironment(Protocol):
     """The second half of `step`: waits for every environment."""
 
 
-class Environment(Protocol):
+class InTwoHalves:
+  """Gives what can `send` and `receive` its `step`."""
+
+  def step(self: VectorEnvironment, actions: Integers) -> Step:
+    """Takes one agent step in every environment.
+
+    Args:
+      actions: K numbers in [0, num_actions).
+
+    Raises:
+      UserError: an action that the environment does not have.
+    """
+    self.send(actions)
+    return self.receive()
+
+
+class Described(Protocol):
   """What is played, and how it is observed."""
 
   @property
@@ -137,6 +153,10 @@ class Environment(Protocol):
   @property
   def observation_shape(self) -> tuple[int, ...]:
     """(*frame_shape, stack_size)."""
+
+
+class Environment(Described, Protocol):
+  """What can be played, many copies side by side."""
 
   def make(
       self, num_environments: int, num_threads: int = 0
