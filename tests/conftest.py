@@ -33,5 +33,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 def no_bindings_of_another_module() -> Iterator[None]:
   """A configuration that a test parsed does not reach other files' tests."""
   gin.clear_config()
-  yield
+  # Nor is what another file's test has parsed the last that can be.
+  with gin.unlock_config():
+    yield
   gin.clear_config()

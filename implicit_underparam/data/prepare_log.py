@@ -135,12 +135,14 @@ def _stack_size(game: str | None) -> int:
 
 
 def _num_actions(game: str) -> int:
-  # Imported late: they load the emulator, or JAX.
-  from implicit_underparam.envs import atari, minatar
-
+  # Imported late: they load JAX, and the emulator.
   try:
     if _is_minatar(game):
+      from implicit_underparam.envs import minatar
+
       return minatar.num_actions(game.removeprefix(_MINATAR))
+    from implicit_underparam.envs import atari
+
     return atari.num_actions(game)
   except UserError as error:
     raise UserError(f'--game: {error}') from error
