@@ -23,6 +23,13 @@ def define_flags() -> None:
   flags.DEFINE_integer('digits', 5, 'Significant digits to keep.')
 
 
+def copy_configuration(run: pathlib.Path, out: pathlib.Path) -> None:
+  """Copies config.gin, by which figures tell MinAtar's runs from Atari's."""
+  source = run / 'config.gin'
+  if source.is_file():
+    (out / 'config.gin').write_bytes(source.read_bytes())
+
+
 def thin(source: pathlib.Path, out: pathlib.Path, every: int) -> None:
   """Copies metrics.csv with fewer rows and digits."""
   with open(source, newline='') as file:
@@ -54,6 +61,7 @@ def main(argv: Sequence[str]) -> None:
   for path in found:
     out = pathlib.Path(FLAGS.out) / path.parent.relative_to(runs)
     thin(path, out / 'metrics.csv', FLAGS.every)
+    copy_configuration(path.parent, out)
   print(f'{len(found)} runs thinned to {FLAGS.out}')
 
 

@@ -200,8 +200,13 @@ def _report_missing(
     names: Iterable[str], collection: collection_lib.Collection
 ) -> None:
   for name in names:
+    lacking = [
+        game for game, x in collection.games().items() if x.get(name) is None
+    ]
     if not collection.has(name):
       _report(collection_lib.missing_line(name, collection))
+    elif lacking:
+      _report(f'there is no run {name} of {", ".join(lacking)}')
 
 
 def _report(line: str) -> None:

@@ -38,10 +38,13 @@ def _fraction(fraction: float, iterations: np.ndarray) -> int:
   return round(fraction * _span(iterations))
 
 
+def _end_from(iterations: np.ndarray) -> int:
+  return int(min(_fraction(1 - _END, iterations), iterations[-1]))
+
+
 def end(iterations: np.ndarray, values: np.ndarray) -> float:
   """The mean over the last tenth of the iterations."""
-  first = min(_fraction(1 - _END, iterations), iterations[-1])
-  return float(values[iterations >= first].mean())
+  return float(values[iterations >= _end_from(iterations)].mean())
 
 
 def log_end(iterations: np.ndarray, values: np.ndarray) -> float:
@@ -114,7 +117,9 @@ def _drop_from(
     fraction: float, iterations: np.ndarray, values: np.ndarray
 ) -> float:
   first = _fraction(fraction, iterations)
-  last = _fraction(fraction + _END, iterations)
+  # Of eight iterations, a tenth is none.
+  last = max(_fraction(fraction + _END, iterations), first + 1)
+  last = min(last, _end_from(iterations))
   window = (iterations >= first) & (iterations < last)
   if not window.any():
     return float('nan')

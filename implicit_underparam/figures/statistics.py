@@ -211,6 +211,48 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
   return float(x @ y) / scale if scale else math.nan
 
 
+def weighted_spearman(
+    first: np.ndarray, second: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+  """Spearman's correlation of points that count several times or not at all.
+
+  With the numbers of times that a resample drew each point, it is `spearman` of
+  the resample.
+
+  Args:
+    first: [..., n]; NaN for points that never count.
+    second: [..., n], likewise.
+    weights: [..., n], not negative; leading axes are broadcast.
+
+  Returns:
+    [...] between -1 and 1; NaN where either is constant.
+  """
+  there = ~(np.isnan(first) | np.isnan(second))
+  weights = np.where(there, weights, 0.0)
+  x, y = (
+      _weighted_ranks(np.where(there, v, 0.0), weights)
+      for v in (first, second)
+  )
+  products = [(weights * a * b).sum(-1) for a, b in ((x, y), (x, x), (y, y))]
+  scale = np.sqrt(products[1] * products[2])
+  defined = np.where(scale > 0, scale, np.nan)
+  return products[0] / defined
+
+
+def _weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+  """[..., n] ranks, less their mean."""
+  one, other = values[..., :, None], values[..., None, :]
+  below = (other < one) + (other == one) / 2
+  if values.ndim == 1:
+    found = weights @ below.T
+  else:
+    found = np.einsum('...ij,...j->...i', below, weights)
+  total = weights.sum(-1, keepdims=True)
+  # Without a point there is nothing to rank.
+  mean = (weights * found).sum(-1, keepdims=True) / np.maximum(total, 1e-300)
+  return found - mean
+
+
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
   """The mean over every `window` neighbouring points.
 

@@ -73,6 +73,7 @@ class Suite:
       filled in.
     endings: of names of runs, from the last one on.
     files: what is left of a name -> the configuration, where they differ.
+    own_bindings: configuration -> what every run of it is given besides.
     last_files: configurations that every run is given at the end.
     environment: of its runs, as `runs.read_environment` has it; '' for those
       that it knows nothing of.
@@ -88,6 +89,9 @@ class Suite:
   bindings: tuple[str, ...] = ()
   endings: tuple[Ending, ...] = (PENALTY,)
   files: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  own_bindings: Mapping[str, tuple[str, ...]] = dataclasses.field(
+      default_factory=dict
+  )
   last_files: tuple[str, ...] = ()
   environment: str = ''
   by_game: bool = False
@@ -106,7 +110,8 @@ class Suite:
       last = (*last, *filter(None, [ending.last_file]))
       bindings = (*filter(None, [ending.binding.format(*groups)]), *bindings)
     own = self.files.get(name, name)
-    return Configuration((own, *files, *last), bindings)
+    more = self.own_bindings.get(own, ())
+    return Configuration((own, *files, *last), (*bindings, *more))
 
   def axis(self, column: str) -> Axis:
     """How a column is drawn; by its bare name where nothing is said."""
@@ -230,6 +235,14 @@ MINATAR = Suite(
         'dqn': 'dqn_online',
         'fqe_offline': 'fitted_q_evaluation',
         'mc_offline': 'monte_carlo',
+    },
+    own_bindings={
+        'rainbow_online': ('Runner.num_iterations = 8',),
+        **dict.fromkeys(
+            ('dqn_offline', 'cql_offline', 'fitted_q_evaluation',
+             'monte_carlo'),
+            ('Runner.num_iterations = 12',),
+        ),
     },
     last_files=('laptop',),
     environment='minatar',

@@ -152,8 +152,9 @@ class TableTest(absltest.TestCase):
         self.assertIn(claim.side, ('above', 'below', 'within'))
         self.assertLen(claim.columns, 2 if claim.statistic in pairs else 1)
         self.assertStartsWith(
-            claim.id, {'gridworld': 'GRID-', 'atari': 'ATARI-'}[
-                family.suite.name])
+            claim.id, {
+                'gridworld': 'GRID-', 'atari': 'ATARI-',
+                'minatar': 'MINATAR-'}[family.suite.name])
     paper = {claim.id for claim in gridworld_claims.PAPER}
     self.assertEqual(paper, {
         'GRID-OFF', 'GRID-ON', 'GRID-FIT', 'GRID-REINIT', 'GRID-PEN',

@@ -79,6 +79,17 @@ class SeriesTest(parameterized.TestCase):
     value = series.STATISTICS[name](np.array([0]), np.array([3.0]))
     self.assertEqual(value, expected)
 
+  def test_a_tenth_of_few_iterations_is_one(self):
+    # Of eight, the third is compared with the eighth.
+    values = np.array([9.0, 9, 7, 1, 1, 1, 1, 3])
+    self.assertEqual(series.settled_drop(np.arange(8), values), 4)
+
+  def test_log_end(self):
+    iterations = np.arange(20)
+    values = np.where(iterations < 18, 7.0, 0.01)
+    self.assertAlmostEqual(series.log_end(iterations, values), -2)
+    self.assertTrue(math.isnan(series.log_end(iterations, 0 * values)))
+
   def test_correlation_skips_the_first_fifth(self):
     iterations = np.arange(100)
     values = np.where(iterations < 20, -iterations, iterations).astype(float)

@@ -107,3 +107,22 @@ def online(folder, srank, seeds=3, changes=None, **options):
       'train_return': [float('nan')] * len(srank),
   }
   return atari(folder, srank, seeds, own | (changes or {}), **options)
+
+
+def minatar(folder, srank, seeds=5, changes=None, **options):
+  """Writes a MinAtar run, with its configuration.
+
+  Args:
+    folder: of the run, in one of its game; its name tells whether it is
+      offline.
+    srank: as in `atari`.
+    seeds: how many.
+    changes: as in `atari`.
+    **options: of `write`.
+  """
+  folder = pathlib.Path(folder)
+  writer = atari if '_offline_' in folder.name else online
+  writer(folder, srank, seeds, changes, **options)
+  (folder / 'config.gin').write_text(
+      'EpisodeEvaluation.environment = @MinAtarEnvironment()\n')
+  return folder

@@ -137,6 +137,7 @@ class CommandTest(absltest.TestCase):
     (folder / 'runs' / 'a' / 'metrics.csv').write_text(
         '\n'.join(['seed,iteration,loss', *rows]) + '\n'
     )
+    (folder / 'runs' / 'a' / 'config.gin').write_text('x = 1\n')
     result = self.run_module(
         'launch.collect', f'--runs={folder / "runs"}', f'--out={folder / "o"}'
     )
@@ -147,6 +148,7 @@ class CommandTest(absltest.TestCase):
         [x['iteration'] for x in kept[::2]], ['0', '4', '9', '14', '19']
     )
     self.assertEqual(kept[2]['loss'], '1.3333')
+    self.assertEqual((folder / 'o' / 'a' / 'config.gin').read_text(), 'x = 1\n')
 
 
 if __name__ == '__main__':

@@ -1,0 +1,181 @@
+"""Judges a claim on several games at once."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures import series, statistics, stratified, verdicts
+from implicit_underparam.figures.verdicts import Claim
+
+RETURN = 'eval_return'
+_UNITLESS = ('rank correlation', 'growth ratio')
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A claim that was judged on several games.
+
+  Attributes:
+    claim: what was judged.
+    effect: mean over games of the mean over seeds; None if not run.
+    verdict: a constant of `verdicts`.
+    by_game: every game's mean over seeds.
+    agree: games whose mean is on the claimed side.
+    notes: what weakens the verdict.
+  """
+
+  claim: Claim
+  effect: statistics.Interval | None
+  verdict: str
+  by_game: Mapping[str, float]
+  agree: int
+  notes: tuple[str, ...] = ()
+
+
+class Games:
+  """The runs of a suite, game by game.
+
+  Args:
+    collection: of a suite whose runs lie in a folder for each game.
+  """
+
+  def __init__(self, collection: collection_lib.Collection):
+    self.collections = collection.games()
+
+  def __iter__(self) -> Iterator[str]:
+    return iter(self.collections)
+
+  @functools.cached_property
+  def returns(self) -> dict[str, dict[str, tuple[float, float]]]:
+    """Of every game and run, the first return and the final one.
+
+    Means over seeds.
+    """
+    return {
+        game: dict(_mean_returns(collection))
+        for game, collection in self.collections.items()
+    }
+
+  @functools.cached_property
+  def references(self) -> dict[str, float]:
+    """Of every game, the largest of the runs' final returns."""
+    return {
+        game: max((end for _, end in found.values()), default=math.nan)
+        for game, found in self.returns.items()
+    }
+
+  def scale(self, claim: Claim, game: str) -> float:
+    """What an effect is divided by: returns differ from game to game."""
+    if claim.columns != (RETURN,) or claim.statistic in _UNITLESS:
+      return 1.0
+    return abs(self.references[game]) or math.nan
+
+
+def judge(claim: Claim, games: Games) -> Row:
+  """Judges a claim on all games that have its runs.
+
+  Args:
+    claim: a comparison is made seed by seed.
+    games: the runs.
+
+  Raises:
+    UserError: a run cannot be read or lacks a column.
+  """
+  values, notes = {}, []
+  for game, collection in games.collections.items():
+    found = [collection.get(name) for name in claim.runs]
+    there = [run for run in found if run is not None]
+    if len(there) < len(found):
+      notes.append(f'{game}: not run')
+      continue
+    by_run = [verdicts.per_seed(run, claim) for run in there]
+    numbers = differences(by_run)
+    if not len(numbers):
+      notes.append(f'{game}: undefined')
+      continue
+    values[game] = numbers / games.scale(claim, game)
+    if len(numbers) < max(map(len, by_run)):
+      notes.append(f'{game}: {len(numbers)} seeds')
+  if not values:
+    undefined = any('undefined' in note for note in notes)
+    verdict = verdicts.UNCLEAR if undefined else verdicts.NOT_RUN
+    return Row(claim, None, verdict, {}, 0, tuple(notes) * undefined)
+  return _row(claim, values, notes)
+
+
+def differences(by_run: Sequence[Mapping[int, float]]) -> np.ndarray:
+  """Seed by seed, the first run's numbers less the second's.
+
+  Args:
+    by_run: seed -> number, of one run or two.
+
+  Returns:
+    [seeds] of the seeds for which all are defined.
+  """
+  common = set.intersection(*(
+      {seed for seed, x in one.items() if not math.isnan(x)} for one in by_run
+  ))
+  first, *rest = ([one[s] for s in sorted(common)] for one in by_run)
+  return np.array(first, float) - sum(np.array(x, float) for x in rest)
+
+
+def supports(claim: Claim, value: float) -> bool:
+  """Whether a number is on the claimed side of the threshold."""
+  if claim.side == 'within':
+    return abs(value) < claim.threshold
+  if claim.side == 'above':
+    return value > claim.threshold
+  return value < claim.threshold
+
+
+def together(rows: Sequence[Row]) -> str:
+  """One verdict of a claim that has several parts.
+
+  Args:
+    rows: the parts.
+
+  Returns:
+    It holds if all of them do, and does not hold if one does not; otherwise
+    it is not run if a part is not, and else unclear.
+  """
+  found = {row.verdict for row in rows}
+  for verdict in (verdicts.FAILS, verdicts.NOT_RUN, verdicts.UNCLEAR):
+    if verdict in found:
+      return verdict
+  return verdicts.HOLDS
+
+
+def _row(
+    claim: Claim, values: Mapping[str, np.ndarray], notes: list[str]
+) -> Row:
+  columns = [x[:, None] for x in values.values()]
+  effect = stratified.of_means(columns, lambda x: x[..., 0].mean(0))
+  means = {game: float(x.mean()) for game, x in values.items()}
+  return Row(
+      claim,
+      effect,
+      verdicts.verdict(claim, effect),
+      means,
+      sum(supports(claim, x) for x in means.values()),
+      tuple(notes),
+  )
+
+
+def _mean_returns(
+    collection: collection_lib.Collection,
+) -> Iterator[tuple[str, tuple[float, float]]]:
+  for name in collection.names():
+    run = collection.get(name)
+    if run is not None and RETURN in run.columns:
+      curves = run.curves(RETURN)
+      there = [run.has_row(int(seed)) for seed in run.seeds]
+      ends = [
+          (values[rows][0], series.end(run.iterations[rows], values[rows]))
+          for rows, values in zip(there, curves.values, strict=True)
+      ]
+      first, end = np.nanmean(ends, axis=0)
+      yield name, (float(first), float(end))
