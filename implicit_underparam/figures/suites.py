@@ -237,7 +237,7 @@ MINATAR = Suite(
         'mc_offline': 'monte_carlo',
     },
     own_bindings={
-        'rainbow_online': ('Runner.num_iterations = 8',),
+        'rainbow_online': ('Runner.num_iterations = 6',),
         **dict.fromkeys(
             ('dqn_offline', 'cql_offline', 'fitted_q_evaluation',
              'monte_carlo'),

@@ -32,7 +32,7 @@ _OFFLINE = {
 }
 _PLAYING = 1.0  # Time of acting and evaluating, in gradient steps a step.
 # Where laptop.gin has 20: what the time allowed.
-_RAINBOW = ('Runner.num_iterations = 8',)
+_RAINBOW = ('Runner.num_iterations = 6',)
 _SHORT = ('Runner.num_iterations = 12',)
 
 
