@@ -100,7 +100,12 @@ class PureOnlineProgram(online_program.OnlineProgram):
     """The agent steps and gradient steps of an iteration."""
     first = int(np.ravel(state[0].steps)[0])
     last = first + self.loop.training_steps
-    carried = [self._carried(i, x) for i, x in enumerate(state)]
+    # Committed to their device, as what a dispatch gives is: else the second
+    # dispatch would be another program to compile.
+    carried = [
+        jax.device_put(self._carried(i, x), self._running[i].lane.device)
+        for i, x in enumerate(state)
+    ]
     with progress.bar(self.loop.training_steps, 'agent steps') as bar:
       for begin, num_rounds, learns in self._pieces(first, last):
         for i, x in enumerate(self._running):

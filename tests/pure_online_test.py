@@ -1,6 +1,7 @@
 """Tests of online training in an environment that is a pure function."""
 
 import pathlib
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -170,6 +171,18 @@ class PureOnlineTest(parameterized.TestCase):
     restored = checkpointer.restore(again.snapshot(again.init()))
     _, output = again.iterate(again.place(restored[1]))
     jax.tree.map(np.testing.assert_array_equal, output, expected)
+
+  def test_every_dispatch_is_compiled_once(self):
+    with mock.patch.object(pure_online_program, '_DISPATCH', 24):
+      program = make_loop().compile((3, 4), 'map')
+      state = program.init()
+      for _ in range(2):
+        state, _ = program.iterate(state)
+    counts = {
+        key: compiled._cache_size()
+        for key, compiled in program._dispatches.items()
+    }
+    self.assertEqual(counts, {(1, 12, False): 1, (1, 12, True): 1})
 
   @parameterized.parameters(
       ({'training_steps': 94, 'data_reuse_ratio': 0.25}, 'multiple of 4'),
