@@ -1,16 +1,16 @@
 """Evaluation of all seeds' policies, with a progress bar or as a program."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from implicit_underparam import acting, episode_evaluation, progress, types
-from implicit_underparam.envs import pure
 
 SCALARS = ('eval_return', 'eval_episodes', 'eval_episode_length')
+_STREAM = 0x6576616C  # Tells these random numbers from others of the seed.
 
 
 def on_host(
@@ -42,6 +42,26 @@ def on_host(
   return {name: np.asarray(result[name], np.float32) for name in SCALARS}
 
 
+class _Played(NamedTuple):
+  """Where an evaluation is.
+
+  Attributes:
+    step: [] int32, calls so far.
+    state: of the K environments.
+    stack: [K, ..., stack_size].
+    returns: [K] float32, sums of returns of the episodes that count.
+    steps: [K] int32, of these episodes.
+    episodes: [K] int32.
+  """
+
+  step: types.Array
+  state: Any
+  stack: types.Array
+  returns: types.Array
+  steps: types.Array
+  episodes: types.Array
+
+
 def of_one_seed(
     evaluation: episode_evaluation.EpisodeEvaluation,
     agent: types.Agent,
@@ -64,49 +84,65 @@ def of_one_seed(
   Returns:
     `SCALARS`, [] float32 each.
   """
-  environment: Any = evaluation.environment
-  assert pure.is_pure(environment)
-  count = evaluation.num_environments
   rng = jax.random.fold_in(jax.random.key(seed), _STREAM)
-  rng = jax.random.fold_in(rng, iteration)
-  begin_rng, play_rng = jax.random.split(rng)
-  state, frame = jax.vmap(environment.reset)(jax.random.split(begin_rng, count))
-  empty = jnp.zeros(
-      (count, *environment.observation_shape), environment.frame_dtype
+  begin_rng, rng = jax.random.split(jax.random.fold_in(rng, iteration))
+  played = jax.lax.while_loop(
+      lambda x: jnp.any(_owes(evaluation, x)),
+      lambda x: _played(evaluation, agent, params, rng, x),
+      _begun(evaluation, begin_rng),
   )
-  zeros = jnp.zeros(count, jnp.int32)
-
-  def goes_on(carry: tuple) -> types.Array:
-    return jnp.any(carry[4] < evaluation.num_steps / count)
-
-  def play(carry: tuple) -> tuple:
-    i, state, stack, total, steps, episodes = carry
-    act_rng, step_rng = jax.random.split(jax.random.fold_in(play_rng, i))
-    actions = acting.epsilon_greedy(
-        agent, params, stack, act_rng, evaluation.epsilon, noise=False
-    )
-    made = jax.vmap(environment.step)(
-        state, actions, jax.random.split(step_rng, count)
-    )
-    counts = made.episode_end & (steps < evaluation.num_steps / count)
-    return (
-        i + 1,
-        made.state,
-        acting.push_frame(stack, made.frame, made.episode_end),
-        total + jnp.where(counts, made.episode_return, 0.0),
-        steps + jnp.where(counts, made.episode_length, 0),
-        episodes + counts,
-    )
-
-  stack = acting.push_frame(empty, frame, jnp.ones(count, bool))
-  carry = (jnp.int32(0), state, stack, jnp.zeros(count), zeros, zeros)
-  *_, total, steps, episodes = jax.lax.while_loop(goes_on, play, carry)
-  number = jnp.sum(episodes).astype(jnp.float32)
+  number = jnp.sum(played.episodes).astype(jnp.float32)
   return {
-      'eval_return': jnp.sum(total) / number,
+      'eval_return': jnp.sum(played.returns) / number,
       'eval_episodes': number,
-      'eval_episode_length': jnp.sum(steps) / number,
+      'eval_episode_length': jnp.sum(played.steps) / number,
   }
 
 
-_STREAM = 0x6576616C  # Tells these random numbers from others of the seed.
+def _owes(
+    evaluation: episode_evaluation.EpisodeEvaluation, played: _Played
+) -> types.Array:
+  """[K] bool, which environments have not played their share."""
+  share = evaluation.num_steps / evaluation.num_environments
+  return played.steps < share
+
+
+def _begun(
+    evaluation: episode_evaluation.EpisodeEvaluation, rng: types.Array
+) -> _Played:
+  environment: Any = evaluation.environment
+  count = evaluation.num_environments
+  state, frame = jax.vmap(environment.reset)(jax.random.split(rng, count))
+  shape = (count, *environment.observation_shape)
+  empty = jnp.zeros(shape, environment.frame_dtype)
+  stack = acting.push_frame(empty, frame, jnp.ones(count, bool))
+  zeros = jnp.zeros(count, jnp.int32)
+  return _Played(
+      jnp.int32(0), state, stack, jnp.zeros(count), zeros, zeros
+  )
+
+
+def _played(
+    evaluation: episode_evaluation.EpisodeEvaluation,
+    agent: types.Agent,
+    params: types.Params,
+    rng: types.Array,
+    before: _Played,
+) -> _Played:
+  """One step of every environment."""
+  environment: Any = evaluation.environment
+  act_rng, step_rng = jax.random.split(jax.random.fold_in(rng, before.step))
+  actions = acting.epsilon_greedy(
+      agent, params, before.stack, act_rng, evaluation.epsilon, noise=False
+  )
+  keys = jax.random.split(step_rng, evaluation.num_environments)
+  made = jax.vmap(environment.step)(before.state, actions, keys)
+  counts = made.episode_end & _owes(evaluation, before)
+  return _Played(
+      before.step + 1,
+      made.state,
+      acting.push_frame(before.stack, made.frame, made.episode_end),
+      before.returns + jnp.where(counts, made.episode_return, 0.0),
+      before.steps + jnp.where(counts, made.episode_length, 0),
+      before.episodes + counts,
+  )

@@ -60,8 +60,8 @@ def check_observations(
   if environment.stack_size != stack_size:
     raise UserError(
         f'{environment.name} is observed in stacks of {environment.stack_size} '
-        f'frames, and {store.path} in stacks of {stack_size}: set '
-        f'{type(environment).__name__}.stack_size = {stack_size}'
+        f'frames, and {store.path} in stacks of {stack_size}: prepare it again '
+        f'with --stack_size={environment.stack_size}'
     )
 
 

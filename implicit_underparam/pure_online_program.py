@@ -21,8 +21,9 @@ from implicit_underparam import (
 from implicit_underparam.data import replay_recorder
 from implicit_underparam.data import ring as ring_lib
 
-# Agent steps and gradient steps of a dispatch, together, at most.
-_DISPATCH = 2000
+# Agent steps and gradient steps of a dispatch, together, at most: what is
+# under way can neither be shown nor interrupted.
+_DISPATCH = 50_000
 
 
 class PureOnlineProgram(online_program.OnlineProgram):
@@ -170,9 +171,10 @@ class PureOnlineProgram(online_program.OnlineProgram):
     pieces = []
     for begin, end, learns in ((first, history, False), (history, last, True)):
       rounds = (end - begin) // self._round
-      size = _largest_divisor(rounds, limit)
+      # Of one size, so that there is one program to compile, or two.
+      size = -(-rounds // max(1, -(-rounds // limit)))
       pieces += [
-          (begin + i * self._round, size, learns)
+          (begin + i * self._round, min(size, rounds - i), learns)
           for i in range(0, rounds, size or 1)
       ]
     return pieces
@@ -209,9 +211,3 @@ def _steps_of_a_round(loop: online.OnlineLoop) -> int:
         f'multiple of {steps}'
     )
   return steps
-
-
-def _largest_divisor(number: int, limit: int) -> int:
-  """The largest divisor that is no larger than a limit; 0 of 0."""
-  fit = [x for x in range(1, min(number, limit) + 1) if number % x == 0]
-  return max(fit, default=0)

@@ -80,6 +80,15 @@ class MinAtarDocumentTest(absltest.TestCase):
         'is of MinAtar-Asterix',
     ):  # fmt: skip
       train(trained, folder, "game = 'Asterix'")
+    with self.assertRaisesRegex(errors.UserError, 'is a log of MinAtar-Break'):
+      prepare.prepare(
+          dict(flags(sets[0], folder))['source'],
+          folder / 'mislabelled',
+          prepare.Options(game='MinAtar-Asterix'),
+      )
+    with self.assertRaisesRegex(errors.UserError, 'whole episodes'):
+      regression = [x.replace('dqn_offline', 'monte_carlo') for x in trained]
+      train(regression, folder)
     with self.assertRaisesRegex(errors.UserError, '80 transitions, fewer than'):
       train(trained, folder, 'OfflineData.batch_size = 81')
 

@@ -21,6 +21,8 @@ from implicit_underparam.errors import UserError
 
 PLACEMENTS = ('auto', 'device', 'host')
 _SEED = '{seed}'
+# Of the returns; with fewer, what is learnt is how episodes end.
+_LEAST_KNOWN = 0.2
 _GIGABYTE = 1e9
 # For networks, activations and one batch, beside the frames.
 _RESERVE = 2 * _GIGABYTE
@@ -185,6 +187,13 @@ class OfflineData:
           f'transitions (cut-off at most {self.return_tail:g})',
           flush=True,
       )
+      if len(starts) < _LEAST_KNOWN * before:
+        raise UserError(
+            f"OfflineData.path = '{store.path}' has the Monte-Carlo return of "
+            f'{len(starts)} of {before} transitions, those near an end: '
+            'prepare it in one piece (--mode=prefix) or in whole episodes '
+            '(--mode=trajectories), or raise OfflineData.return_tail'
+        )
     if len(starts) < self.batch_size:
       returns_too = ' with a known return' if needs_returns else ''
       advice = (

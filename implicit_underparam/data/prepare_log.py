@@ -51,6 +51,7 @@ def prepare_log(source: str, out: pathlib.Path, options: Options) -> int:
   found = sources.find(source)
   _check_out(out, source, found)
   game = options.game or found.game
+  _check_game(game, found.game, source)
   run = found.run if options.run is None else options.run
   num_actions = _num_actions(game) if game else None
   log = log_scan.scan(
@@ -129,6 +130,20 @@ def _is_minatar(game: str | None) -> bool:
   return game is not None and game.startswith(_MINATAR)
 
 
+def _check_game(game: str | None, found: str | None, source: str) -> None:
+  """What is asked for is not another game than the path says."""
+  if game == found or found is None:
+    return
+  try:
+    _num_actions(found)
+  except UserError:
+    return  # A folder's name, and of no game.
+  raise UserError(
+      f'--source {source} is a log of {found}, and --game is {game}: leave '
+      '--game out, or name another log'
+  )
+
+
 def _stack_size(game: str | None) -> int:
   """MinAtar's frames are whole states."""
   return 1 if _is_minatar(game) else horizons.STACK_SIZE
@@ -140,7 +155,7 @@ def _num_actions(game: str) -> int:
     if _is_minatar(game):
       from implicit_underparam.envs import minatar
 
-      return minatar.num_actions(game.removeprefix(_MINATAR))
+      return minatar.num_actions_of(game)
     from implicit_underparam.envs import atari
 
     return atari.num_actions(game)

@@ -25,6 +25,7 @@ from implicit_underparam.errors import UserError
 
 # MinAtar's own numbers of the actions: nothing, left, up, right, down, fire.
 _ALL_ACTIONS = (0, 1, 2, 3, 4, 5)
+_PREFIX, _MINIMAL = 'MinAtar-', '-minimal'
 # MinAtar ends Freeway with this step; the other games may go on for ever.
 _FREEWAY_STEPS = 2501
 
@@ -81,17 +82,28 @@ def num_actions(game: str, minimal_actions: bool = False) -> int:
 
 
 @gin.register('minatar_name')
-def name(game: str) -> str:
+def name(game: str, minimal_actions: bool = False) -> str:
   """What logs call a game: 'MinAtar-Breakout', for it is not Atari's.
 
   Args:
     game: one of `known_games()`.
+    minimal_actions: another name, since actions are numbered otherwise.
 
   Raises:
     UserError: there is no such game.
   """
   _checked(game)
-  return f'MinAtar-{game}'
+  return f'{_PREFIX}{game}{_MINIMAL * minimal_actions}'
+
+
+def num_actions_of(name: str) -> int:
+  """Actions of a game by the name that its logs have.
+
+  Raises:
+    UserError: there is no such game.
+  """
+  game = name.removeprefix(_PREFIX)
+  return num_actions(game.removesuffix(_MINIMAL), game.endswith(_MINIMAL))
 
 
 @gin.register
@@ -134,7 +146,7 @@ class MinAtarEnvironment:
   @property
   def name(self) -> str:
     """See `minatar_name`."""
-    return name(self.game)
+    return name(self.game, self.minimal_actions)
 
   @property
   def num_actions(self) -> int:

@@ -92,7 +92,7 @@ def judge(claim: Claim, games: Games) -> Row:
     if len(there) < len(found):
       notes.append(f'{game}: not run')
       continue
-    by_run = [verdicts.per_seed(run, claim) for run in there]
+    by_run = [verdicts.per_seed(run, claim, trained=True) for run in there]
     numbers = differences(by_run)
     if not len(numbers):
       notes.append(f'{game}: undefined')

@@ -95,7 +95,7 @@ def _two_ranks(run: str) -> tuple[layout.Line, ...]:
 
 
 def _offline() -> tuple[layout.PaperFigure, ...]:
-  dqn, fqe, monte_carlo = 'dqn_offline_20', 'fqe_offline_20', 'mc_offline_20'
+  dqn, fqe, monte_carlo = 'dqn_offline_20', 'fqe_offline_100', 'mc_offline_100'
   return (
       _adapt(figure_2b.FIGURE, (
           layout.Line('dqn_offline_5', '5% of the log', drawing.BLUE),
@@ -103,10 +103,10 @@ def _offline() -> tuple[layout.PaperFigure, ...]:
           layout.Line('dqn_offline_100', '100%', drawing.BLACK),
       )),
       _adapt(figure_4d.FIGURE, (
-          layout.Line(dqn, 'DQN', drawing.ORANGE),
+          layout.Line('dqn_offline_100', 'DQN', drawing.ORANGE),
           layout.Line(fqe, 'fitted Q evaluation', drawing.BLUE),
           layout.Line(monte_carlo, 'Monte-Carlo returns', drawing.BLACK),
-      ), 'MinAtar, offline, 20% of the log'),
+      ), 'MinAtar, offline, all of the log'),
       _adapt(figure_6b.FIGURE, _alpha_lines(dqn)),
       _adapt(figure_a3.FIGURE, (
           layout.Line('cql_offline_20', 'CQL', drawing.BLUE),

@@ -194,7 +194,9 @@ def _pairs(
   if len(there) < len(found):
     return None
   claim = Claim('', '', 'end', (game_verdicts.RETURN,), names[0])
-  first, second = (verdicts.per_seed(run, claim) for run in there)
+  first, second = (
+      verdicts.per_seed(run, claim, trained=True) for run in there
+  )
   common = sorted(first.keys() & second.keys())
   return np.array([(first[seed], second[seed]) for seed in common])
 

@@ -28,8 +28,8 @@ OFFLINE = (
     'dqn_offline_20',
     'dqn_offline_5',
     'cql_offline_20',
-    'fqe_offline_20',
-    'mc_offline_20',
+    'fqe_offline_100',
+    'mc_offline_100',
     *(
         penalized(run, alpha)
         for run in _WITH_ALPHAS[1:]

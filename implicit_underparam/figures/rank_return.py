@@ -29,7 +29,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     'offline': minatar_runs.OFFLINE,
     'online': minatar_runs.ONLINE,
 }
-_EVALUATIONS = ('fqe_offline_20', 'mc_offline_20')
+_EVALUATIONS = ('fqe_offline_100', 'mc_offline_100')
 _LEAST = 5  # Points of a correlation.
 
 

@@ -107,12 +107,16 @@ def verdict(claim: Claim, effect: statistics.Interval) -> str:
   return HOLDS if holds else FAILS if fails else UNCLEAR
 
 
-def per_seed(run: runs.Run, claim: Claim) -> dict[int, float]:
+def per_seed(
+    run: runs.Run, claim: Claim, trained: bool = False
+) -> dict[int, float]:
   """The claim's statistic of every seed, each over its own rows.
 
   Args:
     run: the run.
     claim: statistic and columns.
+    trained: leave out the iterations before the first gradient step, and
+      count from there.
 
   Returns:
     Seed -> number; NaN where the statistic is undefined.
@@ -122,8 +126,15 @@ def per_seed(run: runs.Run, claim: Claim) -> dict[int, float]:
   numbers = {}
   for i, seed in enumerate(run.seeds):
     there = run.has_row(int(seed))
+    if trained:
+      there &= run.curves('gradient_steps').values[i] > 0
+    iterations = run.iterations[there]
+    if trained and len(iterations):
+      iterations = iterations - iterations[0]
     columns = (curve.values[i, there] for curve in curves)
-    numbers[int(seed)] = statistic(run.iterations[there], *columns)
+    numbers[int(seed)] = (
+        statistic(iterations, *columns) if len(iterations) else math.nan
+    )
   return numbers
 
 

@@ -93,7 +93,10 @@ def _of_game(game: str) -> list[Run]:
       _online(game, 'rainbow_online', 4),
       _online(game, 'rainbow_online', 4, _PAPER),
       *(_offline(game, 'dqn_offline', percent) for percent in PERCENT),
-      *(_offline(game, agent) for agent in _OFFLINE if agent != 'dqn_offline'),
+      _offline(game, 'cql_offline'),
+      # Of transitions drawn one by one, hardly a return is known: all of them.
+      _offline(game, 'fqe_offline', 100),
+      _offline(game, 'mc_offline', 100),
       *(
           _offline(game, agent, alpha=alpha)
           for agent in ('dqn_offline', 'cql_offline')

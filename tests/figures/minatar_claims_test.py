@@ -43,8 +43,8 @@ _PAPER = {
     **{f'dqn_online_n1_alpha{x}': _down(90) for x in minatar_runs.ALPHAS},
     **{f'dqn_offline_{x}': _down(20) for x in (100, 20, 5)},
     'cql_offline_20': _down(20),
-    'fqe_offline_20': _down(20),
-    'mc_offline_20': np.append(np.linspace(50, 80, 10), np.full(10, 80.0)),
+    'fqe_offline_100': _down(20),
+    'mc_offline_100': np.append(np.linspace(50, 80, 10), np.full(10, 80.0)),
     **{f'{agent}_offline_20_alpha{x}': _down(40)
        for agent in ('dqn', 'cql') for x in minatar_runs.ALPHAS},
 }
@@ -58,8 +58,8 @@ _OPPOSITE = {
     **{f'dqn_offline_{x}': _UP for x in (100, 20)},
     'dqn_offline_5': _UP + 1,
     'cql_offline_20': _UP,
-    'fqe_offline_20': _UP,
-    'mc_offline_20': _down(20),
+    'fqe_offline_100': _UP,
+    'mc_offline_100': _down(20),
     **{f'{agent}_offline_20_alpha{x}': _down(20)
        for agent in ('dqn', 'cql') for x in minatar_runs.ALPHAS},
 }

@@ -112,8 +112,8 @@ class MinatarFiguresTest(parameterized.TestCase):
 
   def test_all_without_atari_s(self):
     few = self.folder / 'few'
-    synthetic_runs.minatar(few / 'Asterix' / 'mc_offline_20', _SRANK)
-    synthetic_runs.minatar(few / 'Breakout' / 'fqe_offline_20', _SRANK)
+    synthetic_runs.minatar(few / 'Asterix' / 'mc_offline_100', _SRANK)
+    synthetic_runs.minatar(few / 'Breakout' / 'fqe_offline_100', _SRANK)
     errors = io.StringIO()
     with contextlib.redirect_stderr(errors):
       written = command.draw_figures(
@@ -130,7 +130,7 @@ class MinatarFiguresTest(parameterized.TestCase):
         '--gin_bindings="OnlineLoop.data_reuse_ratio = 8"\n',
         errors.getvalue())
     self.assertIn(
-        'note: there is no run fqe_offline_20 of Asterix\n',
+        'note: there is no run fqe_offline_100 of Asterix\n',
         errors.getvalue())
     self.assertNotIn('atari/', errors.getvalue().replace('minatar/', ''))
     # A game that lacks a run has an empty place.

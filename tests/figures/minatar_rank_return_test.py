@@ -178,7 +178,7 @@ class CollectTest(absltest.TestCase):
       for chosen in found.values():
         self.assertContainsSubset(chosen, names)
       self.assertFalse(any('alpha' in x for x in found['without penalty']))
-    self.assertNotIn('mc_offline_20', rank_return.subsets('offline')[
+    self.assertNotIn('mc_offline_100', rank_return.subsets('offline')[
         'without FQE and Monte-Carlo'])
 
 
