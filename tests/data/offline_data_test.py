@@ -133,15 +133,16 @@ class OfflineDataTest(parameterized.TestCase):
         return {'bytes_limit': self.limit, 'bytes_in_use': 0}
 
     large, small = Device(4e9), Device(1e9)
-    self.assertEqual(self.data().place(self.store.frames.nbytes, large)[0], 'device')
+    size = self.store.frames.nbytes
+    self.assertEqual(self.data().place(size, large)[0], 'device')
     self.assertEqual(
-        self.data(placement='host').place(self.store.frames.nbytes, large)[0], 'host'
+        self.data(placement='host').place(size, large)[0], 'host'
     )
-    where, why = self.data().place(self.store.frames.nbytes, small)
+    where, why = self.data().place(size, small)
     self.assertEqual(where, 'host')
     self.assertIn('1.0 GB free, 2.0 needed', why)
     with self.assertRaisesRegex(errors.UserError, 'little memory on a card'):
-      self.data(placement='device').place(self.store.frames.nbytes, small)
+      self.data(placement='device').place(size, small)
 
   def test_gathers_beyond_two_to_the_31_elements(self):
     """The same rows from either side of the limit, 2.3 GB of frames."""
