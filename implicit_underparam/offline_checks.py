@@ -58,10 +58,13 @@ def check_observations(
     )
   stack_size = int(store.meta['stack_size'])
   if environment.stack_size != stack_size:
+    kind = type(environment)
+    advice = f'set {kind.__name__}.stack_size = {stack_size}'
+    if isinstance(getattr(kind, 'stack_size', None), property):
+      advice = f'prepare it again with --stack_size={environment.stack_size}'
     raise UserError(
         f'{environment.name} is observed in stacks of {environment.stack_size} '
-        f'frames, and {store.path} in stacks of {stack_size}: prepare it again '
-        f'with --stack_size={environment.stack_size}'
+        f'frames, and {store.path} in stacks of {stack_size}: {advice}'
     )
 
 

@@ -131,17 +131,15 @@ def _is_minatar(game: str | None) -> bool:
 
 
 def _check_game(game: str | None, found: str | None, source: str) -> None:
-  """What is asked for is not another game than the path says."""
-  if game == found or found is None:
-    return
-  try:
-    _num_actions(found)
-  except UserError:
-    return  # A folder's name, and of no game.
-  raise UserError(
-      f'--source {source} is a log of {found}, and --game is {game}: leave '
-      '--game out, or name another log'
-  )
+  """What is asked for is not another MinAtar game than the path says.
+
+  Those have frames and actions alike; Atari's folders may bear any name.
+  """
+  if _is_minatar(found) and game != found:
+    raise UserError(
+        f'--source {source} is a log of {found}, and --game is {game}: leave '
+        '--game out, or name another log'
+    )
 
 
 def _stack_size(game: str | None) -> int:
