@@ -28,7 +28,7 @@ def push_frame(
 
 
 def epsilon_greedy(
-    agent: types.Agent,
+    agent: types.ValuedAgent,
     params: types.Params,
     state: types.Array,
     rng: types.Array,

@@ -16,7 +16,7 @@ from implicit_underparam.envs import vector
 from implicit_underparam.errors import UserError
 
 SelectActions = Callable[[np.ndarray, int], np.ndarray]
-"""(observations [S, K, *frame, stack], step) -> greedy actions [S, K].
+"""(observations [S, K, *frame, stack], step) -> greedy actions [S, K, ...].
 
 `step` counts the calls of one evaluation, for policies that draw numbers.
 """
@@ -40,6 +40,8 @@ class _Exploration:
 
   def mix(self, greedy: np.ndarray, step: int) -> np.ndarray:
     """Replaces some of the actions [rows] at the step-th call."""
+    if not self._epsilon:
+      return greedy
     if step % _BLOCK == 0:
       self._explore = np.stack(
           [x.random(_BLOCK) < self._epsilon for x in self._generators]
@@ -150,7 +152,7 @@ class EpisodeEvaluation:
         for environment in range(self.num_environments)
     ]
     exploration = _Exploration(
-        generators, self.epsilon, environments.num_actions
+        generators, self.epsilon, self._num_actions(environments)
     )
     tally = _Tally(len(generators), self.num_steps / self.num_environments)
     observation = environments.reset(
@@ -159,12 +161,17 @@ class EpisodeEvaluation:
     step = 0
     while tally.going_on.any():
       frames = observation.reshape(*shape, *observation.shape[1:])
-      greedy = np.asarray(select_actions(frames, step)).reshape(-1)
+      greedy = np.asarray(select_actions(frames, step))
+      greedy = greedy.reshape(-1, *greedy.shape[2:])
       result = environments.step(exploration.mix(greedy, step))
       tally.add(result)
       observation = result.observation
       step += 1
     return _means(tally, shape)
+
+  def _num_actions(self, environments: vector.VectorEnvironment) -> int:
+    """Of which one is drawn; none, where nothing is."""
+    return environments.num_actions if self.epsilon else 0
 
   def _vector(self, num_seeds: int) -> vector.VectorEnvironment:
     if num_seeds not in self._vectors:

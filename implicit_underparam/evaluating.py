@@ -64,7 +64,7 @@ class _Played(NamedTuple):
 
 def of_one_seed(
     evaluation: episode_evaluation.EpisodeEvaluation,
-    agent: types.Agent,
+    agent: types.ValuedAgent,
     params: types.Params,
     seed: types.Array,
     iteration: types.Array,
@@ -124,7 +124,7 @@ def _begun(
 
 def _played(
     evaluation: episode_evaluation.EpisodeEvaluation,
-    agent: types.Agent,
+    agent: types.ValuedAgent,
     params: types.Params,
     rng: types.Array,
     before: _Played,

@@ -1,6 +1,7 @@
 """The one gradient step, and the rules for the target network."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -132,7 +133,8 @@ class Learner:
       rng: for losses that draw random numbers.
       hyperparameters: from `hyperparameters()`, or other values. What this
         learner was built without (a penalty, a period, averaging) stays out.
-        A period that is Python's 0 leaves target updates to the caller.
+        A period that is Python's 0 leaves target updates to the caller; a
+        learner built with 1 takes no other.
       count: steps taken, this one included, that a target update is due by;
         None counts from the start of the run.
 
@@ -206,7 +208,9 @@ class Learner:
 
     # Targets are updated between the steps: a branch beside every step would
     # copy all parameters.
-    alone = hyperparameters._replace(target_update_period=0)
+    alone = hyperparameters
+    if not self._updates_each_step(hyperparameters.target_update_period):
+      alone = hyperparameters._replace(target_update_period=0)
 
     def one(
         i: types.Array, train: types.TrainState, replay: Any
@@ -228,9 +232,7 @@ class Learner:
     if isinstance(num_steps, int) and num_steps == 1:
       # A loop would carry copies of all parameters.
       train, replay, means = one(jnp.int32(0), train, replay)
-      train = self._periodic_target(
-          train, hyperparameters, jnp.int32(first + 1)
-      )
+      train = self._due_target(train, hyperparameters, jnp.int32(first + 1))
     else:
       shapes = jax.eval_shape(one, jnp.int32(0), train, replay)[2]
       zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
@@ -252,7 +254,7 @@ class Learner:
     """Runs `body` for every step, and target updates where they are due."""
     num_steps = hyperparameters.gradient_steps
     period = hyperparameters.target_update_period
-    if not self._updates_targets(period):
+    if not self._updates_targets(period) or self._updates_each_step(period):
       return jax.lax.fori_loop(0, num_steps, body, carry)
 
     def run(state: tuple) -> tuple:
@@ -262,7 +264,7 @@ class Learner:
       end = jnp.minimum(due, num_steps).astype(jnp.int32)
       train, *rest = jax.lax.fori_loop(i, end, body, (train, *rest))
       # The same for all seeds, so that it stays a branch.
-      train = self._periodic_target(train, hyperparameters, first + end)
+      train = self._due_target(train, hyperparameters, first + end)
       return end, (train, *rest)
 
     start = (jnp.int32(0), carry)
@@ -278,6 +280,7 @@ class Learner:
   ) -> tuple[types.TrainState, Mapping[str, types.Array], types.Array]:
     """`step`, and also the losses [B] without their weights."""
     gradient = jax.grad(self._objective, has_aux=True)
+    batch = batch._replace(gradient_steps=train.gradient_steps)
     grads, (metrics, losses) = gradient(
         train.params, train.target_params, batch, rng, hyperparameters
     )
@@ -310,7 +313,8 @@ class Learner:
     metrics = {'loss': loss, **output.metrics}
     if self.penalty is None:
       return loss, (metrics, output.losses)
-    penalty = self.penalty(output.features)
+    penalties = [self.penalty(x) for x in jax.tree.leaves(output.features)]
+    penalty = functools.reduce(jnp.add, penalties)
     metrics['penalty'] = penalty
     loss = loss + hyperparameters.penalty_coefficient * penalty
     return loss, (metrics, output.losses)
@@ -322,7 +326,19 @@ class Learner:
       count: types.Array,
   ) -> types.TrainState:
     period = hyperparameters.target_update_period
-    if not self._updates_targets(period):
+    if self._updates_each_step(period):
+      return self.update_target(train, hyperparameters.target_update_rate)
+    return self._due_target(train, hyperparameters, count)
+
+  def _due_target(
+      self,
+      train: types.TrainState,
+      hyperparameters: types.Hyperparameters,
+      count: types.Array,
+  ) -> types.TrainState:
+    """`_periodic_target`, of what a step has not updated by itself."""
+    period = hyperparameters.target_update_period
+    if not self._updates_targets(period) or self._updates_each_step(period):
       return train
     updated = self.update_target(train, hyperparameters.target_update_rate)
     return train._replace(
@@ -339,6 +355,10 @@ class Learner:
     return self.target_update_period is not None and not (
         isinstance(period, int) and period == 0
     )
+
+  def _updates_each_step(self, period: types.Array | int) -> bool:
+    """Whether the target moves with every step, so that none needs a branch."""
+    return self.target_update_period == 1 and self._updates_targets(period)
 
   def update_target(
       self, train: types.TrainState, rate: types.Array | float

@@ -203,3 +203,23 @@ def bootstrapped_target(
     As `next_value`.
   """
   return reward + cumulative_gamma * next_value * (1.0 - is_terminal)
+
+
+def td_errors(
+    q_value: types.Array, target: types.Array, online_target: types.Array
+) -> dict[str, types.Array]:
+  """How far Q(s, a) is from its targets, by name.
+
+  Args:
+    q_value: Q(s, a), of any shape.
+    target: y of the target network.
+    online_target: y of the online network.
+
+  Returns:
+    |y - Q| for both, and the Huber loss of the former (figure 4b).
+  """
+  return {
+      'td_error_target': jnp.abs(target - q_value),
+      'td_error_online': jnp.abs(online_target - q_value),
+      'td_error_huber': optax.huber_loss(q_value, target),
+  }

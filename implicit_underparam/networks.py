@@ -56,8 +56,8 @@ class MLPNetwork(nn.Module):
     check_hidden_units('MLPNetwork', self.hidden_units)
     features = vectors(state) if self.flatten else state
     for units in self.hidden_units:
-      features = nn.relu(_dense(units, features.shape[-1])(features))
-    q_values = _dense(self.num_actions, features.shape[-1])(features)
+      features = nn.relu(dense(units, features.shape[-1])(features))
+    q_values = dense(self.num_actions, features.shape[-1])(features)
     return types.NetworkOutput(q_values, features)
 
 
@@ -77,7 +77,7 @@ def vectors(state: types.Array) -> types.Array:
   return state.reshape((state.shape[0], -1))
 
 
-def _dense(units: int, fan_in: int) -> nn.Dense:
+def dense(units: int, fan_in: int) -> nn.Dense:
   init = fan_in_uniform(fan_in)
   return nn.Dense(units, kernel_init=init, bias_init=init)
 

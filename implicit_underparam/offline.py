@@ -2,14 +2,13 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import gin
 import jax
 import jax.numpy as jnp
 
 from implicit_underparam import (
-    acting,
     episode_evaluation,
     errors,
     evaluating,
@@ -17,7 +16,6 @@ from implicit_underparam import (
     types,
 )
 from implicit_underparam import learner as learner_lib
-from implicit_underparam.agents import cql, value
 from implicit_underparam.data import offline as offline_data
 from implicit_underparam.offline_program import OfflineProgram
 
@@ -73,7 +71,7 @@ class OfflineLoop:
             f'OfflineLoop.{name} is {number!r}: give a whole number, at '
             'least 1'
         )
-    if not isinstance(self.learner.agent, (value.ValueAgent, cql.CQLAgent)):
+    if not isinstance(self.learner.agent, types.ActingAgent):
       raise errors.UserError(
           'OfflineLoop.learner has an agent that does not learn from '
           'transitions: bind Learner.agent, for example to @DQNAgent()'
@@ -84,9 +82,9 @@ class OfflineLoop:
       )
 
   @property
-  def agent(self) -> value.ValueAgent | cql.CQLAgent:
+  def agent(self) -> types.ActingAgent:
     """The learner's agent."""
-    assert isinstance(self.learner.agent, (value.ValueAgent, cql.CQLAgent))
+    assert isinstance(self.learner.agent, types.ActingAgent)
     return self.learner.agent
 
   def compile(
@@ -193,12 +191,12 @@ class OfflineLoop:
       row, given = row_and_windows
       return self._transitions(columns, frames, given, row, stack_size)
 
-    probe, td_errors = probing.measure(
+    probes, td_errors = probing.measure(
         self.agent, state.train, batch_of, (rows, windows)
     )
     output = types.IterationOutput(
         scalars=td_errors,
-        probes={'all': probe},
+        probes=probes,
         parameters=state.train.params,
         gradient_steps=state.train.gradient_steps,
         environment_steps=jnp.int32(0),
@@ -210,16 +208,17 @@ class OfflineLoop:
     return jax.tree.map(jnp.copy, output)
 
   def act(self, params: types.Params, state: types.Array) -> types.Array:
-    """The greedy actions in states [B, ...]: [B]."""
-    return acting.greedy(self.agent.apply(params, state))
+    """What is evaluated: the best actions in states [B, ...]."""
+    return self.agent.act(params, state)
 
   def evaluate(
       self, params: types.Params, seed: types.Array, iteration: types.Array
   ) -> dict[str, types.Array]:
     """Evaluates in an environment that is a pure function."""
     assert self.evaluation is not None
+    agent: Any = self.agent  # One with values: so are all of pure environments.
     return evaluating.of_one_seed(
-        self.evaluation, self.agent, params, seed, iteration
+        self.evaluation, agent, params, seed, iteration
     )
 
   def _transitions(

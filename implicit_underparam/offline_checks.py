@@ -1,7 +1,11 @@
 """Whether data, network and game of an offline run fit each other."""
 
+from typing import Any
+
+import jax
 import numpy as np
 
+from implicit_underparam import types
 from implicit_underparam.data import frame_store
 from implicit_underparam.envs import vector
 from implicit_underparam.errors import UserError
@@ -9,19 +13,34 @@ from implicit_underparam.errors import UserError
 
 def check_actions(
     store: frame_store.FrameStore,
-    network_actions: int,
+    agent: types.ActingAgent,
+    params: types.Params,
+    example: Any,
     environment: vector.Environment | None,
 ) -> None:
   """The network, the data and the game have the same actions.
 
   Args:
     store: the data.
-    network_actions: A of the network.
+    agent: that learns from it.
+    params: shapes of a seed's parameters.
+    example: shape of a batch of states.
     environment: what evaluation plays; None for nothing.
 
   Raises:
     UserError: they have not.
   """
+  if 'action_size' in store.meta:
+    _check_action_vectors(store, agent, params, example, environment)
+    return
+  if not hasattr(agent, 'apply'):
+    raise UserError(
+        f'{store.path} has actions that are counted, and a '
+        f'{type(agent).__name__} needs continuous ones: bind OfflineLoop.data '
+        'to @TransitionData()'
+    )
+  output = jax.eval_shape(agent.apply, params, example)
+  network_actions = int(output.q_values.shape[-1])
   wanted = int(store.meta['num_actions'])
   if network_actions != wanted:
     raise UserError(
@@ -32,6 +51,32 @@ def check_actions(
     raise UserError(
         f'{environment.name} has {environment.num_actions} actions, '
         f'{store.path} has {wanted}: evaluate on the game that the data is of'
+    )
+
+
+def _check_action_vectors(
+    store: frame_store.FrameStore,
+    agent: types.ActingAgent,
+    params: types.Params,
+    example: Any,
+    environment: vector.Environment | None,
+) -> None:
+  wanted = int(store.meta['action_size'])
+  if hasattr(agent, 'apply'):
+    raise UserError(
+        f'{store.path} has continuous actions, and a {type(agent).__name__} '
+        'needs ones that are counted: bind Learner.agent to @SACAgent()'
+    )
+  found = jax.eval_shape(agent.act, params, example).shape[-1]
+  if found != wanted:
+    raise UserError(
+        f'the actor has action_size = {found}, and {store.path} has actions '
+        f'of {wanted} numbers: bind GaussianActorNetwork.action_size to that'
+    )
+  if environment and vector.action_size(environment) != wanted:
+    raise UserError(
+        f'{environment.name} has other actions than {store.path}, of {wanted} '
+        'numbers: evaluate on the environment that the data is of'
     )
 
 

@@ -60,9 +60,12 @@ class OfflineProgram:
         loop.agent.update_horizon, loop.agent.gamma, loop.agent.needs_returns
     )
     self._identity = self._sets.identity(columns)
+    shape = (1, *self._sets.frame_shape, self._stack_size)
+    example = jax.ShapeDtypeStruct(shape, self._sets.frame_dtype)
+    params = jax.eval_shape(self._init_seed, jnp.uint32(0)).train.params
     for store in self._sets.stores:
       offline_checks.check_actions(
-          store, self._network_actions(), self.environment
+          store, loop.agent, params, example, self.environment
       )
       offline_checks.check_observations(store, self.environment)
     self._columns = self._put(columns)
@@ -146,14 +149,6 @@ class OfflineProgram:
     shape = (1, *self._sets.frame_shape, self._stack_size)
     example = jnp.zeros(shape, self._sets.frame_dtype)
     return self.loop.init(jax.random.key(seed), example, self._identity)
-
-  def _network_actions(self) -> int:
-    state = jax.eval_shape(self._init_seed, jnp.uint32(0))
-    example = jax.ShapeDtypeStruct(
-        (1, *self._sets.frame_shape, self._stack_size), jnp.uint8
-    )
-    output = jax.eval_shape(self.loop.agent.apply, state.train.params, example)
-    return int(output.q_values.shape[-1])
 
   def _compile(self) -> None:
     loop, vectorize = self.loop, self._axis.vectorize

@@ -21,7 +21,6 @@ from implicit_underparam import (
 )
 from implicit_underparam import learner as learner_lib
 from implicit_underparam import target_features as target_features_lib
-from implicit_underparam.agents import cql, value
 from implicit_underparam.data import dopamine_replay, ring
 from implicit_underparam.data import replay as replay_lib
 from implicit_underparam.envs import pure, vector
@@ -111,9 +110,9 @@ class OnlineLoop:
     online_checks.check(self)
 
   @property
-  def agent(self) -> value.ValueAgent | cql.CQLAgent:
+  def agent(self) -> types.ActingAgent:
     """The learner's agent."""
-    assert isinstance(self.learner.agent, (value.ValueAgent, cql.CQLAgent))
+    assert isinstance(self.learner.agent, types.ActingAgent)
     return self.learner.agent
 
   @property
@@ -124,6 +123,7 @@ class OnlineLoop:
         self.environment.stack_size,
         self.agent.update_horizon,
         self.agent.gamma,
+        vector.action_size(self.environment),
     )
 
   def compile(
@@ -179,9 +179,18 @@ class OnlineLoop:
         are due: a branch beside every gradient step would copy parameters.
     """
     hyper = self.learner.hyperparameters(count)._replace(gradient_steps=count)
-    if target_updates and self.target_update_clock == 'gradient_steps':
+    by_gradient_steps = self.target_update_clock == 'gradient_steps'
+    if self.moves_target_always or target_updates and by_gradient_steps:
       return hyper
     return hyper._replace(target_update_period=0)
+
+  @property
+  def moves_target_always(self) -> bool:
+    """Whether each gradient step updates the target, as SAC's do."""
+    return (
+        self.learner.target_update_period == 1
+        and self.target_update_clock == 'gradient_steps'
+    )
 
   def init(self, rng: types.Array) -> OnlineState:
     """Fresh parameters."""
@@ -205,11 +214,10 @@ class OnlineLoop:
       step: types.Array,
       epsilon: types.Array,
   ) -> tuple[types.Array, types.Array]:
-    """The states [K, ..., stack] that frames make, and actions [K] in them."""
+    """The states [K, ..., stack] that frames make, and what is done there."""
     stack = acting.push_frame(stack, frame, begins)
     rng = jax.random.fold_in(jax.random.fold_in(rng, 1), step)
-    actions = acting.epsilon_greedy(self.agent, params, stack, rng, epsilon)
-    return stack, actions
+    return stack, self.agent.explore(params, stack, rng, epsilon)
 
   def add(
       self,
@@ -312,11 +320,7 @@ class OnlineLoop:
 
   def totals(self, train: types.TrainState) -> Mapping[str, types.Array]:
     """Zeros for the scalars of gradient steps."""
-    states = self._states(self.replay.batch_size)
-    numbers = jnp.zeros(len(states))
-    batch = types.Batch(
-        states, numbers.astype(jnp.int32), numbers, states, numbers
-    )
+    batch = self._batch(self.replay.batch_size)
     shapes = jax.eval_shape(
         lambda train: self.learner.step(
             train, batch, jax.random.key(0), self.hyperparameters(1)
@@ -324,6 +328,16 @@ class OnlineLoop:
         train,
     )
     return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+
+  def measured_shapes(
+      self, train: types.TrainState
+  ) -> tuple[dict[str, types.Probe], dict[str, types.Array]]:
+    """Shapes and types of what `measure` gives."""
+    measure = functools.partial(self.measure, kept=None)
+    probes, td_errors = jax.eval_shape(
+        measure, train, given=self._batch(self.probe_size)
+    )
+    return dict(probes), td_errors
 
   def update_target(self, learning: Learning) -> Learning:
     """One target update."""
@@ -360,7 +374,7 @@ class OnlineLoop:
 
   def measure(
       self, train: types.TrainState, kept: ring.Ring | None, given: Any
-  ) -> tuple[dict[str, types.Probe], dict[str, types.Array]]:
+  ) -> tuple[Mapping[str, types.Probe], dict[str, types.Array]]:
     """The probes and TD errors on transitions of the replay.
 
     Args:
@@ -376,8 +390,7 @@ class OnlineLoop:
         return given
       return self.layout.batch(kept, *given)
 
-    probe, td_errors = probing.measure(self.agent, train, batch_of, given)
-    return {'all': probe}, td_errors
+    return probing.measure(self.agent, train, batch_of, given)
 
   def measure_target(
       self,
@@ -397,25 +410,37 @@ class OnlineLoop:
     def batch_of(rows: types.Array) -> types.Batch:
       return self.layout.batch(contents.ring, rows)
 
-    return probing.measure(self.agent, fitted, batch_of, rows)[0]
+    return probing.measure(self.agent, fitted, batch_of, rows)[0]['all']
 
   def greedy(self, params: types.Params, state: types.Array) -> types.Array:
-    """The best actions in states [B, ...]: [B]."""
-    return acting.greedy(self.agent.apply(params, state))
+    """What is evaluated: the best actions in states [B, ...]."""
+    return self.agent.act(params, state)
 
   def evaluate(
       self, params: types.Params, seed: types.Array, iteration: types.Array
   ) -> dict[str, types.Array]:
     """Evaluates in an environment that is a pure function."""
     assert self.evaluation is not None
+    agent: Any = self.agent  # One with values: so are all of pure environments.
     return evaluating.of_one_seed(
-        self.evaluation, self.agent, params, seed, iteration
+        self.evaluation, agent, params, seed, iteration
     )
 
   def _states(self, count: int) -> types.Array:
     environment = self.environment
     return jnp.zeros(
         (count, *environment.observation_shape), environment.frame_dtype
+    )
+
+  def _batch(self, count: int) -> types.Batch:
+    """An example of transitions."""
+    states, numbers = self._states(count), jnp.zeros(count)
+    size = vector.action_size(self.environment)
+    actions = numbers.astype(jnp.int32)
+    if size is not None:
+      actions = jnp.zeros((count, size))
+    return types.Batch(
+        states, actions, numbers, states, numbers, next_action=actions
     )
 
   @property

@@ -1,15 +1,19 @@
 """What an online loop's options have to be."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import jax
 
 from implicit_underparam import (
     episode_evaluation,
     errors,
     learner,
     target_features,
+    types,
 )
-from implicit_underparam.agents import cql, value
+from implicit_underparam.agents import value
 from implicit_underparam.data import dopamine_replay, replay
+from implicit_underparam.envs import vector
 
 if TYPE_CHECKING:
   from implicit_underparam import online
@@ -32,13 +36,32 @@ def check(loop: 'online.OnlineLoop') -> None:
   _check_history(loop)
 
 
-def check_actions(loop: 'online.OnlineLoop', num_actions: int) -> None:
+def check_actions(loop: 'online.OnlineLoop', params: types.Params) -> None:
   """The network has the environment's actions.
+
+  Args:
+    loop: the experiment.
+    params: shapes of a seed's parameters.
 
   Raises:
     UserError: it has others.
   """
-  environment = loop.environment
+  agent, environment = loop.agent, loop.environment
+  example = jax.ShapeDtypeStruct(
+      (1, *environment.observation_shape), environment.frame_dtype
+  )
+  action_size = vector.action_size(environment)
+  if action_size is not None:
+    _check_action_vectors(loop, params, example, action_size)
+    return
+  if not hasattr(agent, 'apply'):
+    raise errors.UserError(
+        f'{environment.name} has actions that are counted, and a '
+        f'{type(agent).__name__} needs continuous ones: bind '
+        'OnlineLoop.environment to @ContinuousEnvironment()'
+    )
+  output = jax.eval_shape(agent.apply, params, example)
+  num_actions = int(output.q_values.shape[-1])
   if num_actions != environment.num_actions:
     network = type(loop.agent.network).__name__
     raise errors.UserError(
@@ -49,6 +72,37 @@ def check_actions(loop: 'online.OnlineLoop', num_actions: int) -> None:
     raise errors.UserError(
         f'{environment.name} has {num_actions} actions, and a replay keeps '
         'bytes: 256 at most'
+    )
+
+
+def _check_action_vectors(
+    loop: 'online.OnlineLoop',
+    params: types.Params,
+    example: Any,
+    action_size: int,
+) -> None:
+  agent, name = loop.agent, loop.environment.name
+  if hasattr(agent, 'apply'):
+    raise errors.UserError(
+        f'{name} has continuous actions, and a {type(agent).__name__} needs '
+        'ones that are counted: bind Learner.agent to @SACAgent()'
+    )
+  found = jax.eval_shape(agent.act, params, example).shape[-1]
+  if found != action_size:
+    raise errors.UserError(
+        f'the actor has action_size = {found}, and {name} has actions of '
+        f'{action_size} numbers: bind GaussianActorNetwork.action_size to that'
+    )
+  if loop.replay.prioritized:
+    kind = type(loop.replay).__name__
+    raise errors.UserError(
+        f'{kind}.prioritized is True, and a {type(agent).__name__} has losses '
+        'below 0, which make no priorities: set it to False'
+    )
+  if loop.target_features is not None:
+    raise errors.UserError(
+        'OnlineLoop.target_features needs the values of all actions, and a '
+        f'{type(agent).__name__} has none: bind it to None'
     )
 
 
@@ -68,7 +122,7 @@ def check_place(loop: 'online.OnlineLoop', place: str) -> None:
 def _check_parts(loop: 'online.OnlineLoop') -> None:
   if not isinstance(loop.learner, learner.Learner):
     raise _error(loop, 'learner', 'bind it to @Learner()')
-  if not isinstance(loop.learner.agent, (value.ValueAgent, cql.CQLAgent)):
+  if not isinstance(loop.learner.agent, types.ActingAgent):
     raise errors.UserError(
         'OnlineLoop.learner has an agent that does not learn from '
         'transitions: bind Learner.agent, for example to @DQNAgent()'
@@ -120,8 +174,10 @@ def _check_same(
 ) -> None:
   """The policy can play where it is evaluated."""
   here, there = loop.environment, evaluation.environment
-  for name in ('num_actions', 'observation_shape'):
-    mine, other = getattr(here, name), getattr(there, name)
+  counted = vector.action_size(here) is None
+  actions = 'num_actions' if counted else 'action_size'
+  for name in (actions, 'observation_shape'):
+    mine, other = getattr(here, name), getattr(there, name, None)
     if mine != other:
       raise errors.UserError(
           f'EpisodeEvaluation.environment is {there.name} with {name} {other}, '

@@ -25,8 +25,12 @@ from implicit_underparam import (
   replay_drivers,
   types,
 )
-from implicit_underparam.data import replay, replay_recorder
-from implicit_underparam.envs import pure, vector
+from implicit_underparam.data import (
+  replay,
+  replay_recorder,
+  transition_recorder,
+)
+from implicit_underparam.envs import continuous, pure, vector
 from implicit_underparam.online_functions import Functions
 
 
@@ -66,7 +70,7 @@ class OnlineProgram:
     self.seeds = tuple(seeds)
     self.environment = loop.environment
     self._shapes = jax.eval_shape(self._init_seed, jnp.uint32(0))
-    online_checks.check_actions(loop, self._num_actions())
+    online_checks.check_actions(loop, self._shapes.train.params)
     split = lanes.split(self.seeds, seed_axis)
     functions = {
         n: Functions(loop, n) for n in {len(x.seeds) for x in split}
@@ -80,15 +84,20 @@ class OnlineProgram:
         for x in split
     ]
     self._vector: vector.VectorEnvironment | None = None
-    self._recorder: replay_recorder.ReplayRecorder | None = None
+    self._recorder: playing.Recorder | None = None
 
   def log_replay(self, folder: Any) -> None:
-    """Writes what is played as replay_logs below a folder.
+    """Writes what is played below a folder: replay_logs, or transitions.
 
     Raises:
       UserError: these cannot hold it.
     """
     loop = self.loop
+    if isinstance(loop.environment, continuous.ContinuousEnvironment):
+      self._recorder = transition_recorder.TransitionRecorder(
+          folder, loop.environment, self.seeds
+      )
+      return
     self._recorder = replay_recorder.ReplayRecorder(
         folder,
         loop.environment,
@@ -167,24 +176,20 @@ class OnlineProgram:
     train = self._shapes.train
     loop = self.loop
     number: Any = jax.ShapeDtypeStruct((), jnp.float32)
-    example = jax.ShapeDtypeStruct(
-        (loop.probe_size, *loop.environment.observation_shape),
-        loop.environment.frame_dtype,
-    )
-    network = jax.eval_shape(loop.agent.apply, train.params, example)
-    probe = types.Probe(network.features, network.q_values)
+    probes, td_errors = loop.measured_shapes(train)
     names = [
         *jax.eval_shape(loop.totals, train),
-        'td_error_target', 'td_error_online', 'td_error_huber',
+        *td_errors,
         'train_return', 'train_episodes', 'epsilon', 'target_updates',
         *(evaluating.SCALARS if loop.evaluation else ()),
     ]  # fmt: skip
-    probes = ['all'] + ['target'] * (loop.target_features is not None)
+    if loop.target_features is not None:
+      probes['target'] = probes['all']
     count: Any = jax.ShapeDtypeStruct((), jnp.int32)
     flag: Any = jax.ShapeDtypeStruct((), bool)
     return types.IterationOutput(
         scalars=dict.fromkeys(names, number),
-        probes=dict.fromkeys(probes, probe),
+        probes=probes,
         parameters=train.params,
         gradient_steps=count,
         environment_steps=count,
@@ -194,16 +199,6 @@ class OnlineProgram:
 
   def _init_seed(self, seed: types.Array) -> Any:
     return self.loop.init(jax.random.key(seed))
-
-  def _num_actions(self) -> int:
-    environment = self.loop.environment
-    example = jax.ShapeDtypeStruct(
-        (1, *environment.observation_shape), environment.frame_dtype
-    )
-    output = jax.eval_shape(
-        self.loop.agent.apply, self._shapes.train.params, example
-    )
-    return int(output.q_values.shape[-1])
 
   def _place(self, split: Sequence[lanes.Lane]) -> bool:
     """Whether the frames lie on the devices; prints where, and why."""
@@ -361,8 +356,11 @@ class OnlineProgram:
           x.functions.greedy(p, x.lane.part(observations))
           for x, p in zip(self._running, params, strict=True)
       ]
-      flat = np.concatenate([np.asarray(x).reshape(-1) for x in chosen])
-      return flat.reshape(observations.shape[:2])
+      each = [
+          np.asarray(x.lane.with_seeds(actions))
+          for x, actions in zip(self._running, chosen, strict=True)
+      ]
+      return np.concatenate(each)
 
     return evaluating.on_host(
         evaluation, select_actions, self.seeds, iteration

@@ -1,13 +1,13 @@
 """The hot loop of online training: act, step, learn, keep."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 
 from implicit_underparam import lanes, replay_drivers
-from implicit_underparam.data import replay_recorder, ring
+from implicit_underparam.data import ring
 from implicit_underparam.envs import vector
 
 if TYPE_CHECKING:
@@ -15,6 +15,24 @@ if TYPE_CHECKING:
   from implicit_underparam.online_functions import Functions
 
 _STREAM = 0x706C6179  # Tells these random numbers from others of the seed.
+
+
+class Recorder(Protocol):
+  """Logs what is played."""
+
+  def add(
+      self, frames: np.ndarray, result: ring.Result, step: vector.Step
+  ) -> None:
+    """Notes a step: frames and results [S, K, ...], and all that came of it."""
+
+  def suspend(self) -> list[bytes]:
+    """Makes the logs durable; from what it gives they can go on."""
+
+  def resume(self, states: Sequence[bytes]) -> None:
+    """Goes on from there; what was logged since is logged anew."""
+
+  def close(self) -> None:
+    """Writes what is not written yet."""
 
 
 class RunningLane(NamedTuple):
@@ -57,7 +75,7 @@ class Player:
       state: Sequence[Any],
       learning: Sequence[Any],
       environments: vector.VectorEnvironment,
-      recorder: replay_recorder.ReplayRecorder | None,
+      recorder: Recorder | None,
   ):
     self.learning = list(learning)
     seeds = [seed for x in running for seed in x.lane.seeds]
@@ -94,7 +112,7 @@ class Player:
         for x in self._running
     ]
     chosen = self._act(here)
-    actions = np.concatenate([np.asarray(x).reshape(-1) for x in chosen])
+    actions = self._flat(chosen)
     self._environments.send(actions)
     if self._loop.overlap:
       self.update()
@@ -118,7 +136,9 @@ class Player:
             self.learning[i], self._rngs[i], self._updates, count
         )
       self._updates += count
-      if self._by_updates and not self._updates % self._period:
+      # Where the target moves with each step, the steps have seen to it.
+      moved = self._loop.moves_target_always
+      if self._by_updates and not moved and not self._updates % self._period:
         self._update_targets()
     if not self._by_updates and targets_due > self._target_updates:
       self._update_targets()
@@ -126,7 +146,7 @@ class Player:
 
   def _until_target_update(self) -> int:
     """Gradient steps that no target update falls between."""
-    if not self._by_updates:
+    if not self._by_updates or self._loop.moves_target_always:
       return max(1, self._loop.updates_by(self._last))
     return self._period - self._updates % self._period
 
@@ -175,7 +195,7 @@ class Player:
       mine = ring.Result(chosen[i], *(x.lane.part(y) for y in result[1:]))
       x.driver.add(row, here[i], x.lane.part(frames), mine)
     if self._recorder is not None:
-      self._recorder.add(frames, result)
+      self._recorder.add(frames, result, step)
     if ended.any():
       self._note_returns(self._by_seed(step.episode_return), ended)
     self._begins = ended
@@ -185,6 +205,12 @@ class Player:
   def _note_returns(self, returns: np.ndarray, ended: np.ndarray) -> None:
     for found, values, flags in zip(self.returns, returns, ended, strict=True):
       found.extend(values[flags].tolist())
+
+  def _flat(self, chosen: Sequence[Any]) -> np.ndarray:
+    """Actions of all lanes, as the environments take them: [S K, ...]."""
+    size = vector.action_size(self._loop.environment)
+    shape = (-1,) if size is None else (-1, size)
+    return np.concatenate([np.asarray(x).reshape(shape) for x in chosen])
 
   def _by_seed(self, array: np.ndarray) -> np.ndarray:
     """[S K, ...] as [S, K, ...]."""

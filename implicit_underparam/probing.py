@@ -1,70 +1,45 @@
-"""What a value network shows on a probe of transitions."""
+"""What an agent's networks show on a probe of transitions."""
 
-from collections.abc import Callable
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
-from implicit_underparam import losses, types
+from implicit_underparam import types
 
 # Transitions that go through the network at once.
 _PIECE = 256
 
 
-class ValueAgent(types.Agent, Protocol):
-  """What an agent needs for its TD errors to be measured."""
-
-  def targets(
-      self,
-      params: types.Params,
-      target_params: types.Params,
-      batch: types.Batch,
-  ) -> types.Array:
-    """y, [B]."""
-
-
 def measure(
-    agent: ValueAgent,
+    agent: types.ActingAgent,
     train: types.TrainState,
     batch_of: Callable[[Any], types.Batch],
     rows: Any,
-) -> tuple[types.Probe, dict[str, types.Array]]:
-  """The network and its TD errors on some transitions, a piece at a time.
+) -> tuple[Mapping[str, types.Probe], dict[str, types.Array]]:
+  """The networks and their TD errors on some transitions, a piece at a time.
 
   Args:
-    agent: whose network.
-    train: its parameters.
+    agent: whose networks.
+    train: their parameters.
     batch_of: rows -> their transitions.
     rows: a pytree, [P, ...]: what `batch_of` takes, of P transitions.
 
   Returns:
-    The probe, and the means of |y - Q|, for y of the target network and of
-    the online network, and of the former's Huber loss (figure 4b).
+    The probes, and the means of the TD errors: of y of the target network and
+    of the online network, and of the former's Huber loss (figure 4b).
   """
 
-  def one(row: Any) -> tuple[types.Probe, dict[str, types.Array]]:
+  def one(given: tuple[Any, types.Array]) -> types.Probed:
+    row, rng = given
     # A batch of one; `jax.lax.map` makes larger ones of them.
     batch = batch_of(jax.tree.map(lambda x: x[None], row))
-    measured = _measure_batch(agent, train, batch)
-    return jax.tree.map(lambda x: x[0], measured)
+    probed = agent.probe(train.params, train.target_params, batch, rng)
+    return jax.tree.map(lambda x: x[0], probed)
 
   num_rows = jax.tree.leaves(rows)[0].shape[0]
-  probe, errors = jax.lax.map(one, rows, batch_size=min(_PIECE, num_rows))
-  return probe, jax.tree.map(jnp.mean, errors)
-
-
-def _measure_batch(
-    agent: ValueAgent, train: types.TrainState, batch: types.Batch
-) -> tuple[types.Probe, dict[str, types.Array]]:
-  """Unreduced."""
-  network = agent.apply(train.params, batch.state)
-  chosen = jax.vmap(losses.chosen_value)(network.q_values, batch.action)
-  target = agent.targets(train.params, train.target_params, batch)
-  online = agent.targets(train.params, train.params, batch)
-  return types.Probe(network.features, network.q_values), {
-      'td_error_target': jnp.abs(target - chosen),
-      'td_error_online': jnp.abs(online - chosen),
-      'td_error_huber': optax.huber_loss(chosen, target),
-  }
+  # The same each time: what is drawn does not move from one to the next.
+  keys = jax.random.split(jax.random.key(0), num_rows)
+  probed = jax.lax.map(one, (rows, keys), batch_size=min(_PIECE, num_rows))
+  return probed.probes, jax.tree.map(jnp.mean, dict(probed.errors))

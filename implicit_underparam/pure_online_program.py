@@ -18,7 +18,6 @@ from implicit_underparam import (
     replay_drivers,
     types,
 )
-from implicit_underparam.data import replay_recorder
 from implicit_underparam.data import ring as ring_lib
 
 # Agent steps and gradient steps of a dispatch, together, at most: what is
@@ -132,7 +131,7 @@ class PureOnlineProgram(online_program.OnlineProgram):
     )
 
   def _record(
-      self, recorder: replay_recorder.ReplayRecorder, first: int, last: int
+      self, recorder: Any, first: int, last: int
   ) -> None:
     """Logs the rows of an iteration, which the rings still hold."""
     rows = self.loop.layout.first_row(np.arange(first, last))

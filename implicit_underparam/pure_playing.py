@@ -98,8 +98,8 @@ def step(
   act_rng, step_rng = (
       jax.random.fold_in(jax.random.fold_in(rng, i), steps) for i in (1, 5)
   )
-  actions = acting.epsilon_greedy(
-      loop.agent, learning.train.params, world.stack, act_rng, epsilon
+  actions = loop.agent.explore(
+      learning.train.params, world.stack, act_rng, epsilon
   )
   keys = jax.random.split(step_rng, loop.num_environments)
   made = jax.vmap(environment.step)(world.state, actions, keys)

@@ -6,7 +6,7 @@ runner adds a leading seed axis with `jax.vmap`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import jax
 
@@ -37,15 +37,16 @@ class Batch(NamedTuple):
 
   Attributes:
     state: [B, ...].
-    action: [B] int32.
+    action: [B] int32, or [B, k] in [-1, 1] where actions are continuous.
     reward: [B], the sum over `update_horizon` steps.
     next_state: [B, ...].
     is_terminal: [B], 1 where no bootstrapping may happen.
     target: [B], or [B, A] for all actions at once; regression targets where
       the data holds them (fitted Q-iteration, Monte-Carlo returns).
     weight: [B] importance weights; None means ones.
-    next_action: [B] int32, what the evaluated policy does at `next_state`.
+    next_action: as action, what the evaluated policy does at `next_state`.
     indices: [B], where the transitions lie in the replay, for priorities.
+    gradient_steps: [] int32, taken before this one; the learner puts it in.
   """
 
   state: Array
@@ -58,6 +59,7 @@ class Batch(NamedTuple):
   weight: Any = None
   next_action: Any = None
   indices: Any = None
+  gradient_steps: Any = None
 
 
 class LossOutput(NamedTuple):
@@ -65,12 +67,13 @@ class LossOutput(NamedTuple):
 
   Attributes:
     losses: [B], one loss a transition.
-    features: [B, d], handed to the penalty.
+    features: [B, d], handed to the penalty; or several such, whose penalties
+      add up.
     metrics: named scalars, averaged over the gradient steps of an iteration.
   """
 
   losses: Array
-  features: Array
+  features: Array | tuple[Array, ...]
   metrics: Mapping[str, Array]
 
 
@@ -120,6 +123,18 @@ class Probe(NamedTuple):
   q_values: Array
 
 
+class Probed(NamedTuple):
+  """What an agent shows on a batch of transitions, unreduced.
+
+  Attributes:
+    probes: named networks; 'all' is the one that plain metric names refer to.
+    errors: named TD errors, [B] each.
+  """
+
+  probes: Mapping[str, Probe]
+  errors: Mapping[str, Array]
+
+
 class IterationOutput(NamedTuple):
   """What an iteration shows to the outside.
 
@@ -156,15 +171,56 @@ class Agent(Protocol):
   def init(self, rng: Array, state: Array) -> Params:
     """Fresh parameters, from a key and an example of a batch of states."""
 
+  def loss(
+      self, params: Params, target_params: Params, batch: Batch, rng: Array
+  ) -> LossOutput:
+    """Unreduced losses of a batch; no penalty, no weighting, no gradient."""
+
+
+class ValuedAgent(Agent, Protocol):
+  """An agent that is one network from states to the values of its actions."""
+
   def apply(
       self, params: Params, state: Array, rng: Array | None = None
   ) -> NetworkOutput:
     """The network's output at states [B, ...]; `rng` is a noisy one's."""
 
-  def loss(
+
+@runtime_checkable
+class ActingAgent(Agent, Protocol):
+  """An agent that acts and that learns from transitions."""
+
+  @property
+  def gamma(self) -> float:
+    """Discount of one step."""
+
+  @property
+  def update_horizon(self) -> int:
+    """n, steps of the return before bootstrapping."""
+
+  @property
+  def needs_returns(self) -> bool:
+    """Whether the data has to bring Monte-Carlo returns."""
+
+  def explore(
+      self, params: Params, state: Array, rng: Array, epsilon: Array | float
+  ) -> Array:
+    """What it does in states [B, ...] to learn.
+
+    Args:
+      params: its parameters.
+      state: [B, ...].
+      rng: a key.
+      epsilon: [], probability of a uniformly random action.
+    """
+
+  def act(self, params: Params, state: Array) -> Array:
+    """What it does in states [B, ...] when it is evaluated."""
+
+  def probe(
       self, params: Params, target_params: Params, batch: Batch, rng: Array
-  ) -> LossOutput:
-    """Unreduced losses of a batch; no penalty, no weighting, no gradient."""
+  ) -> Probed:
+    """Its networks and its TD errors on some transitions."""
 
 
 class PureLoop(Protocol):

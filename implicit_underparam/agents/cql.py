@@ -75,14 +75,29 @@ class CQLAgent:
     """The network's output at states [B, ...]."""
     return self.base.apply(params, state, rng)
 
-  def targets(
+  def explore(
+      self,
+      params: types.Params,
+      state: types.Array,
+      rng: types.Array,
+      epsilon: types.Array | float,
+  ) -> types.Array:
+    """The base's epsilon-greedy actions."""
+    return self.base.explore(params, state, rng, epsilon)
+
+  def act(self, params: types.Params, state: types.Array) -> types.Array:
+    """The base's greedy actions."""
+    return self.base.act(params, state)
+
+  def probe(
       self,
       params: types.Params,
       target_params: types.Params,
       batch: types.Batch,
-  ) -> types.Array:
-    """The base's y, [B]."""
-    return self.base.targets(params, target_params, batch)
+      rng: types.Array,
+  ) -> types.Probed:
+    """The base's network and its TD errors, without the conservative term."""
+    return self.base.probe(params, target_params, batch, rng)
 
   def loss(
       self,

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from implicit_underparam import errors, losses, types
+from implicit_underparam import acting, errors, losses, types
 
 # (q_values [A], action [], target []) -> a scalar.
 ERRORS: dict[str, Callable[..., types.Array]] = {
@@ -51,6 +51,20 @@ class NetworkAgent:
     output = self.network.apply(params, state, rngs=rngs)
     assert isinstance(output, types.NetworkOutput)
     return output
+
+  def explore(
+      self,
+      params: types.Params,
+      state: types.Array,
+      rng: types.Array,
+      epsilon: types.Array | float,
+  ) -> types.Array:
+    """Epsilon-greedy actions [B], with the noise of a noisy network."""
+    return acting.epsilon_greedy(self, params, state, rng, epsilon)
+
+  def act(self, params: types.Params, state: types.Array) -> types.Array:
+    """argmax_a Q(s, a) in states [B, ...]: [B] int32."""
+    return acting.greedy(self.apply(params, state))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,6 +140,24 @@ class ValueAgent(NetworkAgent):
         value_metrics(output.q_values, batch.action, target),
     )
 
+  def probe(
+      self,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+      rng: types.Array,
+  ) -> types.Probed:
+    """The network at `batch.state`, |y - Q(s, a)| and its Huber loss."""
+    del rng
+    network = self.apply(params, batch.state)
+    chosen = jax.vmap(losses.chosen_value)(network.q_values, batch.action)
+    target = self.targets(params, target_params, batch)
+    online = self.targets(params, params, batch)
+    return types.Probed(
+        {'all': types.Probe(network.features, network.q_values)},
+        losses.td_errors(chosen, target, online),
+    )
+
   def targets(
       self,
       params: types.Params,
@@ -136,12 +168,17 @@ class ValueAgent(NetworkAgent):
     raise NotImplementedError
 
   def _error(self, name: str, advice: str) -> errors.UserError:
-    value = getattr(self, name)
-    # Flax writes a module on several lines.
-    shown = type(value).__name__ if isinstance(value, nn.Module) else value
-    return errors.UserError(
-        f'{type(self).__name__}.{name} is {shown!r}: {advice}'
-    )
+    return option_error(self, name, advice)
+
+
+def option_error(agent: object, name: str, advice: str) -> errors.UserError:
+  """What is said of an option that cannot be."""
+  given = getattr(agent, name)
+  # Flax writes a module on several lines.
+  shown = type(given).__name__ if isinstance(given, nn.Module) else given
+  return errors.UserError(
+      f'{type(agent).__name__}.{name} is {shown!r}: {advice}'
+  )
 
 
 def is_finite(x: object) -> bool:

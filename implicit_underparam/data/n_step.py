@@ -19,7 +19,7 @@ def batch_of(
 
   Args:
     windows: [B, stack_size + n, ...] consecutive frames.
-    actions: [B].
+    actions: [B] integers, or [B, k].
     rewards: [B, n], of n steps.
     terminals: [B, n], whether the episode ended with a step.
     stack_size: frames in a state.
@@ -38,8 +38,15 @@ def batch_of(
   discounted = discounts * rewards.astype(jnp.float32)
   return types.Batch(
       state=stacked[..., :stack_size],
-      action=actions.astype(jnp.int32),
+      action=number(actions),
       reward=jnp.sum(jnp.where(before, 0.0, discounted), axis=1),
       next_state=stacked[..., horizon:],
       is_terminal=ended[:, -1].astype(jnp.float32),
   )
+
+
+def number(actions: types.Array) -> types.Array:
+  """Actions as a batch has them: numbers of actions as int32."""
+  if jnp.issubdtype(actions.dtype, jnp.floating):
+    return actions
+  return actions.astype(jnp.int32)

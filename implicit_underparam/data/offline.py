@@ -33,7 +33,7 @@ class Columns(NamedTuple):
 
   Attributes:
     starts: [V] int32, rows that may start a transition.
-    actions: [N] uint8.
+    actions: [N] uint8, or [N, k] float32.
     rewards: [N], int8 or float32.
     terminals: [N] uint8.
     returns: [N] float32, Monte-Carlo returns, where they were asked for.
@@ -329,7 +329,7 @@ def transitions(
   )
   return batch._replace(
       target=None if columns.returns is None else columns.returns[rows],
-      next_action=policy[rows + update_horizon].astype(jnp.int32),
+      next_action=n_step.number(policy[rows + update_horizon]),
   )
 
 

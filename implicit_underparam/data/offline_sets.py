@@ -123,7 +123,9 @@ def _stacked(arrays: Sequence[Any]) -> np.ndarray:
 def _check_alike(
     first: frame_store.FrameStore, other: frame_store.FrameStore
 ) -> None:
-  for name in ('game', 'num_actions', 'frame_shape', 'stack_size'):
+  for name in (
+      'game', 'num_actions', 'action_size', 'frame_shape', 'stack_size'
+  ):
     here, there = first.meta.get(name), other.meta.get(name)
     if here != there:
       raise UserError(

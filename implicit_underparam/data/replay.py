@@ -100,6 +100,7 @@ class Replay:
       stack_size: int,
       update_horizon: int,
       gamma: float,
+      action_size: int | None = None,
   ) -> ring.RingBuffer:
     """How a seed's experience lies in memory."""
     return ring.RingBuffer(
@@ -108,6 +109,7 @@ class Replay:
         stack_size,
         update_horizon,
         gamma,
+        action_size,
     )
 
   def init(

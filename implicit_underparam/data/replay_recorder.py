@@ -52,8 +52,14 @@ class ReplayRecorder:
     self._capacity = capacity
     self._writers: list[replay_logs_writer.ReplayLogWriter] = []
 
-  def add(self, frames: np.ndarray, result: ring.Result) -> None:
+  def add(
+      self,
+      frames: np.ndarray,
+      result: ring.Result,
+      step: vector.Step | None = None,
+  ) -> None:
     """Notes a step of all seeds; frames [S, 1, ...], results [S, 1]."""
+    del step
     if not self._writers:
       self._open([None] * len(self._folders))
     rows = zip(self._writers, frames, *result, strict=True)

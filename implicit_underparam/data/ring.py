@@ -26,7 +26,7 @@ class Ring(NamedTuple):
   Attributes:
     frames: [R, ...] the newest frame of each observation; None where the host
       keeps them.
-    actions: [R] uint8, taken there.
+    actions: [R] uint8, taken there; or [R, k] float32.
     rewards: [R] float32, that came of them.
     terminals: [R] bool, the episode ended with it.
     ends: [R] bool, the next row of the environment is of another episode.
@@ -70,7 +70,7 @@ class Result(NamedTuple):
   """What came of one step of K environments.
 
   Attributes:
-    action: [K].
+    action: [K], or [K, k].
     reward: [K] float32.
     is_terminal: [K] bool.
     episode_end: [K] bool, by a terminal or not.
@@ -92,6 +92,7 @@ class RingBuffer:
     stack_size: frames in a state.
     update_horizon: n.
     gamma: discount.
+    action_size: k, numbers in an action; None where actions are counted.
   """
 
   num_steps: int
@@ -99,6 +100,7 @@ class RingBuffer:
   stack_size: int
   update_horizon: int
   gamma: float
+  action_size: int | None = None
 
   def __post_init__(self) -> None:
     least = self.stack_size + self.update_horizon + 1
@@ -121,9 +123,12 @@ class RingBuffer:
     frames = None
     if frame_shape is not None:
       frames = jnp.zeros((*rows, *frame_shape), dtype)
+    actions = jnp.zeros(rows, jnp.uint8)
+    if self.action_size is not None:
+      actions = jnp.zeros((*rows, self.action_size), jnp.float32)
     return Ring(
         frames=frames,
-        actions=jnp.zeros(rows, jnp.uint8),
+        actions=actions,
         rewards=jnp.zeros(rows, jnp.float32),
         terminals=jnp.zeros(rows, bool),
         ends=jnp.zeros(rows, bool),
@@ -213,7 +218,7 @@ class RingBuffer:
         self.stack_size,
         self.gamma,
     )._replace(
-        next_action=_take(ring.actions, around[:, -1]).astype(jnp.int32),
+        next_action=n_step.number(_take(ring.actions, around[:, -1])),
         indices=rows,
     )
 

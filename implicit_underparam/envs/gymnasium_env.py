@@ -109,6 +109,22 @@ class GymnasiumEnvironment:
         self.id, self.max_episode_steps, self.arguments
     )
 
+  def native_actions(
+      self, actions: Integers, num_environments: int
+  ) -> np.ndarray:
+    """Actions as the environments themselves take them.
+
+    Args:
+      actions: K numbers in [0, num_actions).
+      num_environments: K.
+
+    Raises:
+      UserError: an action that there is not.
+    """
+    array = check_actions(actions, num_environments, self.num_actions, self.id)
+    space = self.spaces.action
+    return (array + space.start).astype(space.dtype)
+
   def make(
       self, num_environments: int, num_threads: int = 0
   ) -> 'GymnasiumVector':
@@ -137,11 +153,15 @@ class GymnasiumVector(InTwoHalves):
     check_numbers(num_environments, num_threads)
     self.environment = environment
     self.num_environments = num_environments
-    self.num_actions = environment.num_actions
     self._envs: SyncVectorEnv | None = None
     self._episodes = Episodes(num_environments)
     self._frames = np.empty(0)
     self._sent: np.ndarray | None = None
+
+  @property
+  def num_actions(self) -> int:
+    """Of each environment."""
+    return self.environment.num_actions
 
   def reset(self, seeds: Integers) -> np.ndarray:
     """Begins an episode in each environment, all of them made anew.
@@ -190,11 +210,7 @@ class GymnasiumVector(InTwoHalves):
       UserError: an action that the environment does not have.
     """
     self._ready()
-    array = check_actions(
-        actions, self.num_environments, self.num_actions, self.environment.id
-    )
-    space = self.environment.spaces.action
-    self._sent = (array + space.start).astype(space.dtype)
+    self._sent = self.environment.native_actions(actions, self.num_environments)
 
   def receive(self) -> Step:
     """The second half of `step`: the environments step."""

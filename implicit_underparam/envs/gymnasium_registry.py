@@ -16,10 +16,15 @@ Env = gymnasium.Env[np.ndarray, np.integer]
 
 
 class Spaces(NamedTuple):
-  """What an environment shows and takes."""
+  """What an environment shows and takes.
+
+  Attributes:
+    observation: arrays.
+    action: a Discrete, or a Box of one axis with bounds.
+  """
 
   observation: Box
-  action: Discrete
+  action: Any
 
 
 def check_known(id: str) -> None:
@@ -68,7 +73,7 @@ def make(
   except (gymnasium.error.Error, ImportError, *bad_arguments) as error:
     reason = ' '.join(str(error).split())
     raise UserError(f'{id} cannot be made: {reason}') from error
-  return _Bare(env)
+  return Bare(env)
 
 
 def spaces(id: str, env: Env) -> Spaces:
@@ -86,6 +91,31 @@ def spaces(id: str, env: Env) -> Spaces:
       _checked_observations(id, env.observation_space),
       _checked_actions(id, env.action_space),
   )
+
+
+def continuous_spaces(id: str, env: Env) -> Spaces:
+  """`spaces`, of an environment whose actions are some numbers with bounds.
+
+  Args:
+    id: its name in messages.
+    env: not needed otherwise.
+
+  Raises:
+    UserError: its actions are others.
+  """
+  env.close()
+  action = env.action_space
+  if not isinstance(action, Box):
+    raise UserError(
+        f'{id} has actions of a {type(action).__name__} space, and agents like '
+        'SAC need continuous ones: give an environment with a Box action space'
+    )
+  if len(action.shape) != 1 or not action.is_bounded():
+    raise UserError(
+        f'{id} has actions {action}: give an environment whose actions are a '
+        'vector of numbers with finite bounds'
+    )
+  return Spaces(_checked_observations(id, env.observation_space), action)
 
 
 @gin.register('gymnasium_num_actions')
@@ -139,7 +169,7 @@ def _checked_observations(id: str, space: gymnasium.Space) -> Box:
   )
 
 
-class _Bare(gymnasium.Wrapper[np.ndarray, np.integer, np.ndarray, np.integer]):
+class Bare(gymnasium.Wrapper[np.ndarray, np.integer, np.ndarray, np.integer]):
   """Observations in arrays of their own, and no infos.
 
   SyncVectorEnv holds the last observation of an episode while the environment

@@ -128,7 +128,11 @@ class InTwoHalves:
 
 
 class Described(Protocol):
-  """What is played, and how it is observed."""
+  """What is played, and how it is observed.
+
+  With continuous actions it has `action_size`, k, in the place of
+  `num_actions`: an action is k numbers in [-1, 1].
+  """
 
   @property
   def name(self) -> str:
@@ -153,6 +157,11 @@ class Described(Protocol):
   @property
   def observation_shape(self) -> tuple[int, ...]:
     """(*frame_shape, stack_size)."""
+
+
+def action_size(environment: Described) -> int | None:
+  """k of an environment whose actions are k numbers in [-1, 1], else None."""
+  return getattr(environment, 'action_size', None)
 
 
 class Environment(Described, Protocol):
@@ -265,3 +274,31 @@ def check_actions(
         f'integers from 0 to {num_actions - 1}'
     )
   return array.astype(np.int64)
+
+
+def check_action_vectors(
+    actions: np.ndarray, num_environments: int, size: int, name: str
+) -> np.ndarray:
+  """One action of k numbers for each environment.
+
+  Args:
+    actions: [K, k].
+    num_environments: K.
+    size: k.
+    name: of the environment.
+
+  Returns:
+    [K, k] float32.
+
+  Raises:
+    UserError: another shape, or a number that is NaN or outside [-1, 1].
+  """
+  array = np.asarray(actions, np.float32)
+  if array.shape != (num_environments, size) or not (
+      np.abs(array).max(initial=0.0) <= 1.0
+  ):
+    raise UserError(
+        f'actions {array.tolist()} do not fit {name}: give {num_environments} '
+        f'times {size} numbers from -1 to 1'
+    )
+  return array
