@@ -157,6 +157,14 @@ class ArrowTest(parameterized.TestCase):
     self.assertEqual(found, {place})
 
 
+class TestNamesTest(absltest.TestCase):
+
+  def test_no_two_files_of_tests_share_a_name(self):
+    # Pytest imports them by that, whatever their folder.
+    names = [x.name for x in (ROOT / 'tests').rglob('*.py')]
+    self.assertCountEqual(names, set(names))
+
+
 class ImportTest(absltest.TestCase):
 
   def run_python(self, code: str) -> str:
