@@ -52,7 +52,7 @@ _EXTRAS['all'] = sorted({
     if name not in ('gpu', 'tpu')
     for requirement in requirements
 })
-# The tests run beside Dopamine, tensorflow-datasets, rlds and MinAtar.
+# The tests run beside Dopamine, tensorflow-datasets, rlds, MinAtar, MuJoCo.
 _EXTRAS['test'] = [
     'hypothesis',
     'mypy',
@@ -63,6 +63,7 @@ _EXTRAS['test'] = [
     *_EXTRAS['tfds'],
     *_EXTRAS['minatar'],
     'minatar',
+    *_EXTRAS['mujoco'],
 ]
 
 setuptools.setup(

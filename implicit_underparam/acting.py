@@ -1,5 +1,6 @@
 """Epsilon-greedy actions on frames that are stacked on the device."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -7,6 +8,8 @@ import jax.numpy as jnp
 
 from implicit_underparam import types
 from implicit_underparam.data import sampling
+
+Apply = Callable[..., types.NetworkOutput]
 
 
 def push_frame(
@@ -28,7 +31,7 @@ def push_frame(
 
 
 def epsilon_greedy(
-    agent: types.ValuedAgent,
+    apply: Apply,
     params: types.Params,
     state: types.Array,
     rng: types.Array,
@@ -38,7 +41,7 @@ def epsilon_greedy(
   """Actions that are uniform with probability epsilon, else greedy.
 
   Args:
-    agent: gives Q.
+    apply: an agent's: parameters, states, a key or None -> Q.
     params: of the network.
     state: [K, ...].
     rng: a key.
@@ -49,7 +52,7 @@ def epsilon_greedy(
     [K] int32.
   """
   noise_rng, explore_rng, action_rng = jax.random.split(rng, 3)
-  output = agent.apply(params, state, noise_rng if noise else None)
+  output = apply(params, state, noise_rng if noise else None)
   num_environments, num_actions = output.q_values.shape
   explores = jax.random.uniform(explore_rng, (num_environments,)) < epsilon
   drawn = sampling.uniform_indices(action_rng, num_environments, num_actions)

@@ -133,7 +133,8 @@ def _played(
   environment: Any = evaluation.environment
   act_rng, step_rng = jax.random.split(jax.random.fold_in(rng, before.step))
   actions = acting.epsilon_greedy(
-      agent, params, before.stack, act_rng, evaluation.epsilon, noise=False
+      agent.apply, params, before.stack, act_rng, evaluation.epsilon,
+      noise=False,
   )
   keys = jax.random.split(step_rng, evaluation.num_environments)
   made = jax.vmap(environment.step)(before.state, actions, keys)

@@ -78,6 +78,7 @@ def vectors(state: types.Array) -> types.Array:
 
 
 def dense(units: int, fan_in: int) -> nn.Dense:
+  """A linear layer as PyTorch begins one; see `fan_in_uniform`."""
   init = fan_in_uniform(fan_in)
   return nn.Dense(units, kernel_init=init, bias_init=init)
 

@@ -46,7 +46,8 @@ def check_actions(loop: 'online.OnlineLoop', params: types.Params) -> None:
   Raises:
     UserError: it has others.
   """
-  agent, environment = loop.agent, loop.environment
+  agent: Any = loop.agent
+  environment = loop.environment
   example = jax.ShapeDtypeStruct(
       (1, *environment.observation_shape), environment.frame_dtype
   )
@@ -63,7 +64,7 @@ def check_actions(loop: 'online.OnlineLoop', params: types.Params) -> None:
   output = jax.eval_shape(agent.apply, params, example)
   num_actions = int(output.q_values.shape[-1])
   if num_actions != environment.num_actions:
-    network = type(loop.agent.network).__name__
+    network = type(agent.network).__name__
     raise errors.UserError(
         f'{network}.num_actions is {num_actions}, and {environment.name} has '
         f'{environment.num_actions}: bind it to that'

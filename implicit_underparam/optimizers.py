@@ -59,9 +59,15 @@ def adam_by_part(
   ) -> tuple[Any, Any]:
     updates, state = inner.update(grads, state, params)
     scaled = {
-        part: jax.tree.map(lambda x, by=scales.get(part, 1.0): x * by, tree)
-        for part, tree in updates.items()
+        part: _scaled(tree, scales.get(part)) for part, tree in updates.items()
     }
     return scaled, state
 
   return optax.GradientTransformation(init, update)
+
+
+def _scaled(tree: Any, factor: float | None) -> Any:
+  """A tree times a factor; None is one."""
+  if factor is None:
+    return tree
+  return jax.tree.map(lambda x: x * factor, tree)

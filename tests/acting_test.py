@@ -84,7 +84,7 @@ def act(states, epsilon, noise):
   """[draws, K], each with a key of its own."""
   return jax.vmap(
       lambda key: acting.epsilon_greedy(
-          TableAgent(noise), TABLE, states, key, epsilon
+          TableAgent(noise).apply, TABLE, states, key, epsilon
       )
   )(jax.random.split(jax.random.key(3), DRAWS))
 

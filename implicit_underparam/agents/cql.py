@@ -75,6 +75,15 @@ class CQLAgent:
     """The network's output at states [B, ...]."""
     return self.base.apply(params, state, rng)
 
+  def targets(
+      self,
+      params: types.Params,
+      target_params: types.Params,
+      batch: types.Batch,
+  ) -> types.Array:
+    """The base's y, [B]."""
+    return self.base.targets(params, target_params, batch)
+
   def explore(
       self,
       params: types.Params,

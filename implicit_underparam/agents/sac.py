@@ -118,7 +118,7 @@ class SACAgent:
     """Fresh parameters."""
     actor_rng, *critic_rngs = jax.random.split(rng, 3)
     actor = self.actor.init(actor_rng, state)
-    action = self.actor.apply(actor, state).mean
+    action = self.policy({'actor': actor}, state).mean
     critics = {
         name: self.critic.init(key, state, action)
         for name, key in zip(CRITICS, critic_rngs, strict=True)
@@ -136,10 +136,17 @@ class SACAgent:
   ) -> Critics:
     """Q-values and features of states [B, ...] and actions [B, k]."""
     first, second = (
-        self.critic.apply(params[name], state, action) for name in CRITICS
+        self._critic(params[name], state, action) for name in CRITICS
     )
     q_values = jnp.stack([first.q_values[:, 0], second.q_values[:, 0]])
     return Critics(q_values, (first.features, second.features))
+
+  def _critic(
+      self, params: types.Params, state: types.Array, action: types.Array
+  ) -> types.NetworkOutput:
+    output = self.critic.apply(params, state, action)
+    assert isinstance(output, types.NetworkOutput)
+    return output
 
   def draw(self, policy: Gaussian, rng: types.Array) -> Actions:
     """An action of each of B Gaussians."""

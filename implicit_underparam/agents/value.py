@@ -60,7 +60,7 @@ class NetworkAgent:
       epsilon: types.Array | float,
   ) -> types.Array:
     """Epsilon-greedy actions [B], with the noise of a noisy network."""
-    return acting.epsilon_greedy(self, params, state, rng, epsilon)
+    return acting.epsilon_greedy(self.apply, params, state, rng, epsilon)
 
   def act(self, params: types.Params, state: types.Array) -> types.Array:
     """argmax_a Q(s, a) in states [B, ...]: [B] int32."""

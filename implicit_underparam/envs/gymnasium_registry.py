@@ -178,11 +178,13 @@ class Bare(gymnasium.Wrapper[np.ndarray, np.integer, np.ndarray, np.integer]):
   """
 
   def reset(self, **options: Any) -> tuple[np.ndarray, dict[str, Any]]:
+    """A copy of the first observation."""
     observation, _ = self.env.reset(**options)
     return np.array(observation), {}
 
   def step(
       self, action: np.integer
   ) -> tuple[np.ndarray, Any, bool, bool, dict[str, Any]]:
+    """A step, with a copy of its observation."""
     observation, reward, is_terminal, truncated, _ = self.env.step(action)
     return np.array(observation), reward, is_terminal, truncated, {}
