@@ -89,9 +89,10 @@ class OfflineProgram:
       UserError: it was trained on other data, or to evaluate another policy.
     """
     if int(state.data[0]) != self._identity:
+      kind = type(self.loop.data).__name__
       raise errors.UserError(
-          f'OfflineData.path = {self.loop.data.path!r} holds other data than '
-          'when the run began (or its policy is another): put it back, or name '
+          f'{kind}.path = {self.loop.data.path!r} holds other data than when '
+          'the run began (or its policy is another): put it back, or name '
           'another --base_dir'
       )
     return self._axis.place(state)

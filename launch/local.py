@@ -1,5 +1,6 @@
 """Runs a sweep on this machine, one process a core."""
 
+import dataclasses
 import json
 import os
 import pathlib
@@ -32,7 +33,8 @@ def execute(
 
   Each process is kept to one core, which small networks use best. A run that
   was stopped goes on from its checkpoint; one that fails does not stop the
-  others. What a run prints is in `base_dir/logs`.
+  others, but for those that come after it. What a run prints is in
+  `base_dir/logs`.
 
   Args:
     runs: the sweep.
@@ -51,8 +53,15 @@ def execute(
   try:
     while waiting or running:
       for slot in range(num_processes):
-        if slot not in running and waiting:
-          run = waiting.pop()
+        under_way = [run for run, _, _ in running.values()]
+        run = _next(waiting, under_way) if slot not in running else None
+        if run is None:
+          continue
+        if lacking := _unfinished(run, base_dir):
+          _log(run, base_dir, f'not started: {", ".join(lacking)} not finished')
+          report(run, 1, 0.0)
+          failed.append(run)
+        else:
           process = _start(run, base_dir, cores[slot])
           running[slot] = (run, process, time.monotonic())
       for slot, (run, process, start) in list(running.items()):
@@ -69,6 +78,32 @@ def execute(
     for _, process, _ in running.values():
       process.wait()
   return failed
+
+
+def _next(waiting: list[Run], running: Iterable[Run]) -> Run | None:
+  """Takes out the longest run that has none to wait for."""
+  pending = {run.name for run in (*waiting, *running)}
+  for run in reversed(waiting):
+    if pending.isdisjoint(run.after):
+      waiting.remove(run)
+      return run
+  return None
+
+
+def _unfinished(run: Run, base_dir: pathlib.Path) -> list[str]:
+  first = (dataclasses.replace(run, name=name) for name in run.after)
+  return [x.name for x in first if not is_finished(base_dir, x)]
+
+
+def _log(run: Run, base_dir: pathlib.Path, line: str) -> None:
+  with open(_log_file(run, base_dir), 'a') as log:
+    log.write(f'{line}\n')
+
+
+def _log_file(run: Run, base_dir: pathlib.Path) -> pathlib.Path:
+  path = base_dir / 'logs' / f'{run.name}.txt'
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return path
 
 
 def _cores(num_processes: int) -> Sequence[int | None]:
@@ -91,9 +126,7 @@ def _start(
       'OMP_NUM_THREADS': '1',
       **os.environ,
   }
-  path = base_dir / 'logs' / f'{run.name}.txt'
-  path.parent.mkdir(parents=True, exist_ok=True)
-  with open(path, 'a') as log:
+  with open(_log_file(run, base_dir), 'a') as log:
     return subprocess.Popen(
         run.command(base_dir),
         stdout=log,

@@ -105,12 +105,12 @@ class OfflineData:
       )
     if not isinstance(self.batch_size, int) or self.batch_size < 1:
       raise UserError(
-          f'OfflineData.batch_size is {self.batch_size!r}: give a whole '
-          'number, at least 1'
+          f'{type(self).__name__}.batch_size is {self.batch_size!r}: give a '
+          'whole number, at least 1'
       )
     if self.placement not in PLACEMENTS:
       raise UserError(
-          f'OfflineData.placement is {self.placement!r}: use one of '
+          f'{type(self).__name__}.placement is {self.placement!r}: use one of '
           f'{", ".join(PLACEMENTS)}'
       )
     if self.policy is not None and not hasattr(self.policy, 'actions'):
@@ -195,15 +195,16 @@ class OfflineData:
             '(--mode=trajectories), or raise OfflineData.return_tail'
         )
     if len(starts) < self.batch_size:
+      kind = type(self).__name__
       returns_too = ' with a known return' if needs_returns else ''
       advice = (
           'prepare whole episodes (--mode=trajectories), or raise '
           'OfflineData.return_tail'
           if needs_returns
-          else 'prepare a larger fraction, or lower OfflineData.batch_size'
+          else f'take a larger fraction, or lower {kind}.batch_size'
       )
       raise UserError(
-          f"OfflineData.path = '{store.path}' has {len(starts)} transitions"
+          f"{kind}.path = '{store.path}' has {len(starts)} transitions"
           f'{returns_too}, fewer than a batch of {self.batch_size}: {advice}'
       )
     return Columns(

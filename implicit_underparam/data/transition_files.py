@@ -26,6 +26,8 @@ COLUMNS = (
     'timeouts',
 )  # fmt: skip
 _NEEDED = COLUMNS[:5]
+_VECTORS = ('observations', 'actions', 'next_observations')
+_FLAGS = ('terminals', 'timeouts')
 _PART = re.compile(r'part_(\d{5})\.hdf5')
 
 
@@ -89,11 +91,12 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     path: of the file.
 
   Raises:
-    UserError: it is not there, cut short, or lacks a column.
+    UserError: it is not there or cut short, it lacks a column, or one is not
+      what `COLUMNS` are.
   """
   module = h5py()
   if not path.is_file():
-    raise UserError(f'{path}: there is no such file')
+    raise UserError(f'{path}: there is no such file or folder')
   try:
     with module.File(path, 'r') as file:
       missing = [x for x in _NEEDED if x not in file]
@@ -102,10 +105,18 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
             f'{path} has no {missing[0]} (of {", ".join(sorted(file))}): give '
             'transitions with next observations, such as those of D4RL v2'
         )
+      groups = [x for x in COLUMNS if isinstance(file.get(x), module.Group)]
+      if groups:
+        raise UserError(
+            f'{path} has {groups[0]} as a group, not as an array: give a file '
+            'of the layout of D4RL, or minari:ID'
+        )
       found = {name: file[name][()] for name in COLUMNS if name in file}
   except OSError as error:
     reason = ' '.join(str(error).split())
     raise UserError(f'{path} cannot be read as HDF5 ({reason})') from error
+  for name, column in found.items():
+    _check_column(path, name, np.asarray(column))
   _check_lengths(path, found)
   return found
 
@@ -131,9 +142,36 @@ def read_log(folder: pathlib.Path) -> dict[str, np.ndarray]:
     gap = next(x for x in wanted if x not in there)
     raise UserError(f'{gap} is missing, and later parts are there')
   read_parts = [read(x) for x in there]
+  for path, columns in zip(there, read_parts, strict=True):
+    here, first = _shapes(columns), _shapes(read_parts[0])
+    if here != first:
+      raise UserError(
+          f'{path} has columns of shapes {here}, and {there[0]} {first}: they '
+          'are not parts of one log'
+      )
   return {
-      name: np.concatenate([x[name] for x in read_parts]) for name in COLUMNS
+      name: np.concatenate([x[name] for x in read_parts])
+      for name in read_parts[0]
   }
+
+
+def _shapes(columns: Mapping[str, np.ndarray]) -> dict[str, list[int]]:
+  """Of a row of each."""
+  return {name: list(x.shape[1:]) for name, x in columns.items()}
+
+
+def _check_column(path: pathlib.Path, name: str, column: np.ndarray) -> None:
+  has_vectors = name in _VECTORS
+  if column.dtype.kind not in 'biuf' or (
+      column.ndim < 2 if has_vectors else column.ndim != 1
+  ):
+    wanted = '[N, ...]' if has_vectors else '[N]'
+    raise UserError(
+        f'{path} has {name} of shape {list(column.shape)} and type '
+        f'{column.dtype}: give numbers {wanted}, one row a transition'
+    )
+  if name in _FLAGS and not np.isin(column, (0, 1)).all():
+    raise UserError(f'{path} has {name} that are neither 0 nor 1: give flags')
 
 
 def _check_lengths(
@@ -143,3 +181,5 @@ def _check_lengths(
   if len(set(sizes.values())) > 1:
     shown = ', '.join(f'{name} {size}' for name, size in sizes.items())
     raise UserError(f'{path} has columns of different lengths: {shown}')
+  if not all(sizes.values()):
+    raise UserError(f'{path} has no transitions: give a file with some')

@@ -75,19 +75,39 @@ class TransitionData(offline.OfflineData):
     fraction: of the transitions that is kept, sampled uniformly without
       replacement (the paper's 20%); None keeps all.
     sample_seed: of that sample; the number of a seed's own log is added.
+    arguments: of that environment, as in `GymnasiumEnvironment`.
     batch_size: B.
     placement: as of `OfflineData`.
   """
 
   id: str | None = None
   sample_seed: int = 0
+  arguments: Mapping[str, Any] = dataclasses.field(
+      default_factory=dict, hash=False
+  )
 
   def __post_init__(self) -> None:
+    for name, example in (
+        ('path', 'the folder `transitions` of a log'),
+        ('id', "the environment of the data, such as 'HalfCheetah-v4'"),
+    ):
+      text = getattr(self, name)
+      if not text or not isinstance(text, str):
+        raise UserError(
+            f'TransitionData.{name} is {text!r}: bind it to the name of '
+            f'{example}'
+        )
     super().__post_init__()
-    if not self.id:
+    for name in ('game', 'policy'):
+      if getattr(self, name) is not None:
+        raise UserError(
+            f'TransitionData.{name} has no use with continuous actions: leave '
+            'it out'
+        )
+    if type(self.sample_seed) is not int or self.sample_seed < 0:
       raise UserError(
-          'TransitionData.id is missing: bind it to the environment of the '
-          "data, such as 'HalfCheetah-v4'"
+          f'TransitionData.sample_seed is {self.sample_seed!r}: give a whole '
+          'number, 0 or more'
       )
     kept = self.fraction
     if kept is not None and not (
@@ -109,10 +129,13 @@ class TransitionData(offline.OfflineData):
     """
     assert self.path is not None and self.id is not None
     path = self.path.replace(_SEED, str(seed))
-    columns = self._sampled(_read(path), seed if self.by_seed else 0)
-    gymnasium_registry.check_known(self.id)
-    spaces = continuous.ContinuousEnvironment(self.id).spaces
+    environment = continuous.ContinuousEnvironment(
+        self.id, arguments=self.arguments
+    )
+    spaces = environment.spaces
+    columns = _read(path)
     _check(path, self.id, columns, spaces)
+    columns = self._sampled(columns, seed if self.by_seed else 0)
     return _store(path, self.id, columns, spaces)
 
   def _sampled(
@@ -233,7 +256,9 @@ def _store(
   actions = continuous.shrunk(columns['actions'], spaces.action)
   checksum = zlib.crc32(frames.tobytes(), zlib.crc32(actions.tobytes()))
   rewards = columns['rewards'].astype(np.float32)
+  terminals = columns['terminals'].astype(np.uint8)
   checksum = zlib.crc32(rewards.tobytes(), checksum)
+  checksum = zlib.crc32(terminals.tobytes(), checksum)
   meta = {
       'game': id,
       'action_size': actions.shape[1],
@@ -245,7 +270,7 @@ def _store(
       frames,
       _every_second(actions),
       _every_second(rewards),
-      _every_second(columns['terminals'].astype(np.uint8)),
+      _every_second(terminals),
       meta,
       path,
   )

@@ -22,6 +22,7 @@ from implicit_underparam.figures import (
   drawing,
   layout,
   minatar_figures,
+  mujoco_figures,
 )
 from implicit_underparam.figures import collection as collection_lib
 
@@ -31,7 +32,7 @@ _FIGURE = flags.DEFINE_string(
 _CLAIMS = flags.DEFINE_bool(
     'claims', False,
     'Judge the claims of the paper: writes claims.md, claims_atari.md, '
-    'claims_atari_online.md or claims_minatar.md.',
+    'claims_atari_online.md, claims_minatar.md or claims_mujoco.md.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -62,7 +63,8 @@ def find_figures() -> dict[str, layout.PaperFigure]:
       for name in sorted(module.name for module in modules)
       if name.startswith('figure_')
   )
-  return {x.id: x for x in (*found, *minatar_figures.FIGURES)}
+  others = (*minatar_figures.FIGURES, *mujoco_figures.FIGURES)
+  return {x.id: x for x in (*found, *others)}
 
 
 def choose_figures(id_: str) -> list[layout.PaperFigure]:
@@ -146,7 +148,8 @@ def write_claims(
 
   Returns:
     The files written: claims.md for the gridworld, claims_atari.md and
-    claims_atari_online.md for Atari, claims_minatar.md for MinAtar.
+    claims_atari_online.md for Atari, claims_minatar.md for MinAtar,
+    claims_mujoco.md for MuJoCo.
   """
   written = []
   for family in claims.choose_families(collection):

@@ -11,13 +11,14 @@ from implicit_underparam.figures import (
   families,
   gridworld_claims,
   minatar_claims,
+  mujoco_claims,
   verdicts,
 )
 from implicit_underparam.figures import collection as collection_lib
 
 FAMILIES = (
     gridworld_claims.FAMILY, atari_claims.FAMILY, atari_online_claims.FAMILY,
-    minatar_claims.FAMILY,
+    minatar_claims.FAMILY, mujoco_claims.FAMILY,
 )
 
 _VERDICT = """\

@@ -174,7 +174,8 @@ def command(
     suite: that the run is of.
   """
   files, bindings = suite.configuration(name)
-  folder = pathlib.Path(runs_dir) / ('GAME' * suite.by_game)
+  folder = pathlib.Path(runs_dir) / (suite.place.upper() * suite.by_game)
+  bindings = tuple(x.replace('{base_dir}', str(runs_dir)) for x in bindings)
   words = [
       'python -m implicit_underparam.train',
       f'--base_dir={folder / full_name(name, variant)}',

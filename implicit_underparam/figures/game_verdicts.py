@@ -3,12 +3,18 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
-from implicit_underparam.figures import series, statistics, stratified, verdicts
+from implicit_underparam.figures import (
+  runs,
+  series,
+  statistics,
+  stratified,
+  verdicts,
+)
 from implicit_underparam.figures.verdicts import Claim
 
 RETURN = 'eval_return'
@@ -41,13 +47,28 @@ class Games:
 
   Args:
     collection: of a suite whose runs lie in a folder for each game.
+    interval: of the mean over games, from the seeds' numbers [seeds] of each.
   """
 
-  def __init__(self, collection: collection_lib.Collection):
+  def __init__(
+      self,
+      collection: collection_lib.Collection,
+      interval: Callable[
+          [Sequence[np.ndarray]], statistics.Interval
+      ] = stratified.of_numbers,
+  ):
     self.collections = collection.games()
+    self.interval = interval
+    self.place = collection.suite.place
 
   def __iter__(self) -> Iterator[str]:
     return iter(self.collections)
+
+  def find(self, game: str, names: Sequence[str]) -> list[runs.Run]:
+    """Those of a game's runs that are there."""
+    collection = self.collections.get(game)
+    found = (collection.get(name) for name in names) if collection else ()
+    return [run for run in found if run is not None]
 
   @functools.cached_property
   def returns(self) -> dict[str, dict[str, tuple[float, float]]]:
@@ -76,7 +97,7 @@ class Games:
 
 
 def judge(claim: Claim, games: Games) -> Row:
-  """Judges a claim on all games that have its runs.
+  """Judges a claim on those of its games that have its runs.
 
   Args:
     claim: a comparison is made seed by seed.
@@ -86,12 +107,14 @@ def judge(claim: Claim, games: Games) -> Row:
     UserError: a run cannot be read or lacks a column.
   """
   values, notes = {}, []
-  for game, collection in games.collections.items():
-    found = [collection.get(name) for name in claim.runs]
-    there = [run for run in found if run is not None]
-    if len(there) < len(found):
+  for game in claim.games or games:
+    there = games.find(game, claim.runs)
+    if len(there) < len(claim.runs):
       notes.append(f'{game}: not run')
       continue
+    if claim.along:
+      there = runs.cut_to_common(there, claim.along)
+      notes.append(f'{game}: {_reach(there, claim.along)}')
     by_run = [verdicts.per_seed(run, claim, trained=True) for run in there]
     numbers = differences(by_run)
     if not len(numbers):
@@ -104,7 +127,12 @@ def judge(claim: Claim, games: Games) -> Row:
     undefined = any('undefined' in note for note in notes)
     verdict = verdicts.UNCLEAR if undefined else verdicts.NOT_RUN
     return Row(claim, None, verdict, {}, 0, tuple(notes) * undefined)
-  return _row(claim, values, notes)
+  return _row(claim, values, notes, games.interval(list(values.values())))
+
+
+def _reach(there: Sequence[runs.Run], column: str) -> str:
+  last = [getattr(run, column) for run in there if len(run.rows)]
+  return f'to {max(last, default=0):,} {column.replace("_", " ")}'
 
 
 def differences(by_run: Sequence[Mapping[int, float]]) -> np.ndarray:
@@ -150,10 +178,11 @@ def together(rows: Sequence[Row]) -> str:
 
 
 def _row(
-    claim: Claim, values: Mapping[str, np.ndarray], notes: list[str]
+    claim: Claim,
+    values: Mapping[str, np.ndarray],
+    notes: list[str],
+    effect: statistics.Interval,
 ) -> Row:
-  columns = [x[:, None] for x in values.values()]
-  effect = stratified.of_means(columns, lambda x: x[..., 0].mean(0))
   means = {game: float(x.mean()) for game, x in values.items()}
   return Row(
       claim,

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import gzip
 import json
+import math
 import os
 import pathlib
 import zlib
@@ -16,6 +17,11 @@ from implicit_underparam.figures import series
 
 COLUMNS = ('seed', 'iteration', 'gradient_steps', 'environment_steps')
 FILES = ('metrics.csv', 'metrics.csv.gz')
+# What a configuration names -> the environment that a suite has.
+_ENVIRONMENTS = {
+    '@MinAtarEnvironment': 'minatar',
+    '@ContinuousEnvironment': 'mujoco',
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,9 +164,9 @@ def read(path: str | os.PathLike[str]) -> Run | None:
 
 
 def read_environment(folder: pathlib.Path) -> str:
-  """'minatar' where a run's configuration names that one; else ''.
+  """'minatar' or 'mujoco' where a run's configuration names it; else ''.
 
-  Columns and names of such runs are those of Atari's.
+  Columns and names of MinAtar runs are those of Atari's.
 
   Args:
     folder: of the run.
@@ -168,7 +174,33 @@ def read_environment(folder: pathlib.Path) -> str:
   path = folder / 'config.gin'
   if not path.is_file():
     return ''
-  return 'minatar' if '@MinAtarEnvironment' in _read_text(path) else ''
+  text = _read_text(path)
+  return next((x for key, x in _ENVIRONMENTS.items() if key in text), '')
+
+
+def cut_to_common(there: Sequence[Run], column: str) -> list[Run]:
+  """The runs, every seed up to where all of them come.
+
+  Args:
+    there: runs; a seed that one of them lacks is left out.
+    column: of `COLUMNS`, what is to be common to them.
+  """
+  # Once more, for where the rows of one run lie wider than those of another.
+  return _cut(_cut(there, column), column)
+
+
+def _cut(there: Sequence[Run], column: str) -> list[Run]:
+  key = COLUMNS.index(column)
+  limits = {
+      seed: min(x.rows[x.rows[:, 0] == seed, key].max() for x in there)
+      for seed in set.intersection(*(set(x.seeds.tolist()) for x in there))
+  }
+  return [
+      dataclasses.replace(x, rows=x.rows[[
+          row[key] <= limits.get(int(row[0]), -math.inf) for row in x.rows
+      ]])
+      for x in there
+  ]
 
 
 def metrics_file(folder: pathlib.Path) -> pathlib.Path | None:

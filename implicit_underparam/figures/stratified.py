@@ -75,6 +75,43 @@ def interval(
   return Interval(estimate, float(low), float(high), total)
 
 
+def of_numbers(values: Sequence[np.ndarray]) -> Interval:
+  """The interval of the mean over games of the means over seeds.
+
+  Args:
+    values: [seeds] for every game.
+  """
+  return of_means([x[:, None] for x in values], lambda x: x[..., 0].mean(0))
+
+
+def student(values: Sequence[np.ndarray], confidence: float = 0.95) -> Interval:
+  """As `of_numbers`, of Student's t with Satterthwaite's degrees of freedom.
+
+  For a few seeds of a game or two: of three seeds the bootstrap's draws go from
+  the smallest to the largest, which covers 76% of one game and 86% of two.
+
+  Args:
+    values: [seeds] for every game.
+    confidence: coverage.
+
+  Returns:
+    The interval; its ends are NaN if a game has a single seed. `count` is the
+    number of seeds of all games.
+  """
+  counts = np.array([len(x) for x in values])
+  total = int(counts.sum())
+  mean = float(np.mean([x.mean() for x in values])) if total else math.nan
+  if not total or counts.min() < 2:
+    return Interval(mean, math.nan, math.nan, total)
+  parts = np.array([x.var(ddof=1) for x in values]) / counts
+  if not parts.any():
+    return Interval(mean, mean, mean, total)
+  degrees = parts.sum() ** 2 / (parts**2 / (counts - 1)).sum()
+  quantile = statistics.t_quantile((1 + confidence) / 2, float(degrees))
+  half = quantile * math.sqrt(parts.sum()) / len(values)
+  return Interval(mean, mean - half, mean + half, total)
+
+
 def of_means(
     values: Sequence[np.ndarray],
     aggregate: Callable[[np.ndarray], np.ndarray],

@@ -1,122 +1,18 @@
 """The suites of runs: how one is told from another, drawn and made."""
 
-import dataclasses
-import re
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection
 
+from implicit_underparam.figures.suite_types import (
+  PENALTY,
+  Axis,
+  Ending,
+  Suite,
+)
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
-  """How a column is drawn.
-
-  Attributes:
-    label: what the axis says, with its unit.
-    log: whether it is logarithmic; None: where the values span two decades.
-  """
-
-  label: str
-  log: bool | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Ending:
-  """What the end of a run's name, after '_', says of its configuration.
-
-  Attributes:
-    pattern: a regular expression, with one group if the binding needs it.
-    file: a configuration that is given after the run's own; '' for none.
-    binding: with {} for what the group matched; '' for none.
-    last_file: a configuration that is given after all others; '' for none.
-  """
-
-  pattern: str
-  file: str = ''
-  binding: str = ''
-  last_file: str = ''
-
-
-PENALTY = Ending('penalty', file='penalty')
 _ALPHA = Ending(
     r'alpha([\d.e-]+)', file='penalty',
     binding='Learner.penalty_coefficient = {}',
 )
-
-
-class Configuration(NamedTuple):
-  """What a run is made with.
-
-  Attributes:
-    files: of the suite's folder, without their suffix, in order.
-    bindings: applied after them.
-  """
-
-  files: tuple[str, ...]
-  bindings: tuple[str, ...]
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Suite:
-  """What the runs of one setting have in common.
-
-  Attributes:
-    name: of their folder under gin_configs.
-    x: the column that training is drawn against, 'iteration',
-      'gradient_steps' or 'environment_steps'.
-    x_label: what that axis says.
-    axes: column -> how it is drawn, where its name does not say enough.
-    own_columns: what its training loop writes, and not that of every suite.
-      Names of configurations repeat from suite to suite; by these a run is
-      told.
-    learning_rate: of runs without a variant; None where it is left unsaid.
-    bindings: what a command needs besides the files; capitals are to be
-      filled in.
-    endings: of names of runs, from the last one on.
-    files: what is left of a name -> the configuration, where they differ.
-    own_bindings: configuration -> what every run of it is given besides.
-    last_files: configurations that every run is given at the end.
-    environment: of its runs, as `runs.read_environment` has it; '' for those
-      that it knows nothing of.
-    by_game: whether its runs lie in a folder for each game.
-  """
-
-  name: str
-  x: str
-  x_label: str
-  axes: Mapping[str, Axis]
-  own_columns: frozenset[str]
-  learning_rate: float | None = None
-  bindings: tuple[str, ...] = ()
-  endings: tuple[Ending, ...] = (PENALTY,)
-  files: Mapping[str, str] = dataclasses.field(default_factory=dict)
-  own_bindings: Mapping[str, tuple[str, ...]] = dataclasses.field(
-      default_factory=dict
-  )
-  last_files: tuple[str, ...] = ()
-  environment: str = ''
-  by_game: bool = False
-
-  def configuration(self, name: str) -> Configuration:
-    """What makes the run of a name, such as 'dqn_online_n4_penalty'."""
-    files: tuple[str, ...] = ()
-    last = self.last_files
-    bindings: tuple[str, ...] = ()
-    for ending in self.endings:
-      match = re.fullmatch(f'(.+)_{ending.pattern}', name)
-      if match is None:
-        continue
-      name, *groups = match.groups()
-      files = (*filter(None, [ending.file]), *files)
-      last = (*last, *filter(None, [ending.last_file]))
-      bindings = (*filter(None, [ending.binding.format(*groups)]), *bindings)
-    own = self.files.get(name, name)
-    more = self.own_bindings.get(own, ())
-    return Configuration((own, *files, *last), (*bindings, *more))
-
-  def axis(self, column: str) -> Axis:
-    """How a column is drawn; by its bare name where nothing is said."""
-    return self.axes.get(column, Axis(column))
-
 
 GRIDWORLD = Suite(
     name='gridworld',
@@ -249,7 +145,48 @@ MINATAR = Suite(
     by_game=True,
 )
 
-SUITES = (GRIDWORLD, ATARI, ATARI_ONLINE, MINATAR)
+MUJOCO = Suite(
+    name='mujoco',
+    x='gradient_steps',
+    x_label='Gradient updates',
+    axes={
+        'srank': Axis(
+            'Effective rank srank$_{0.01}$\n(first critic; at most 256)',
+            log=False,
+        ),
+        'srank_critic_2': Axis(
+            'Effective rank srank$_{0.01}$\n(second critic; at most 256)',
+            log=False,
+        ),
+        'eval_return': Axis('Return\n(of an episode)', log=False),
+        'gradient_steps': Axis('Gradient updates', log=True),
+        'environment_steps': Axis('Environment steps', log=False),
+    },
+    own_columns=ATARI_ONLINE.own_columns | {'srank_critic_2'},
+    bindings=("environment_id = 'ENVIRONMENT-v4'",),
+    endings=(
+        _ALPHA,
+        Ending(r'n([\d.]+)', binding='OnlineLoop.data_reuse_ratio = {}'),
+        # Of what the online run with n = 1 logged: 20%, the files' own.
+        Ending(
+            '20',
+            binding="TransitionData.path = '{{base_dir}}/ENVIRONMENT/"
+            "sac_online_n1/replay/ENVIRONMENT-v4/{{seed}}/transitions'",
+        ),
+    ),
+    own_bindings={
+        'sac_online_n1': ('Runner.log_replay = True',),
+        'sac_online_n8': ('Runner.num_iterations = 5',),
+        'sac_offline_20': ('Runner.num_iterations = 16',),
+    },
+    last_files=('laptop',),
+    own_last_files={'cql_offline': ('cql_laptop',)},
+    environment='mujoco',
+    by_game=True,
+    place='environment',
+)
+
+SUITES = (GRIDWORLD, ATARI, ATARI_ONLINE, MINATAR, MUJOCO)
 
 
 def belongs(columns: Collection[str], suite: Suite) -> bool:

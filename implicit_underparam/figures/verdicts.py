@@ -28,6 +28,9 @@ class Claim:
     baseline: another configuration, whose statistic is subtracted; or ''.
     side: 'above' or 'below' the threshold, or 'within': |effect| < threshold.
     threshold: in units of the statistic.
+    games: that it is about, of a suite that has any; () for all there are.
+    along: for such a suite, the column along which two runs of unequal length
+      are cut to what is common to both; '' for not at all.
   """
 
   id: str
@@ -38,6 +41,8 @@ class Claim:
   baseline: str = ''
   side: str = 'above'
   threshold: float = 0.0
+  games: tuple[str, ...] = ()
+  along: str = ''
 
   @property
   def runs(self) -> tuple[str, ...]:

@@ -89,7 +89,8 @@ class CommandTest(parameterized.TestCase):
         'a8, d1, d1b, d2, onpen, minatar_2b, minatar_4d, minatar_6b, '
         'minatar_a3, minatar_a16, minatar_a20, minatar_d1, minatar_3b, '
         'minatar_4b, minatar_a22, minatar_a8, minatar_a17, minatar_onpen, '
-        'minatar_d1b, minatar_d2, minatar_rank_return, all\n')
+        'minatar_d1b, minatar_d2, minatar_rank_return, 2c, a5, 3c, '
+        'a7_gradient, all\n')
 
   def test_missing_runs(self):
     self.assertRegex(

@@ -126,3 +126,30 @@ def minatar(folder, srank, seeds=5, changes=None, **options):
   (folder / 'config.gin').write_text(
       'EpisodeEvaluation.environment = @MinAtarEnvironment()\n')
   return folder
+
+
+def mujoco(folder, srank, seeds=3, changes=None, **options):
+  """Writes a MuJoCo run, with its configuration.
+
+  Args:
+    folder: of the run, in one of its environment.
+    srank: [iterations] of seed 0; seed s has s more. The return goes along;
+      the second critic's is 1 lower.
+    seeds: how many.
+    changes: as in `atari`.
+    **options: of `write`.
+  """
+  rank = {s: [x + s for x in srank] for s in range(seeds)}
+  columns = {
+      'eval_return': {s: [2 * x for x in v] for s, v in rank.items()},
+      'srank': rank,
+      'srank_critic_2': {s: [x - 1 for x in v] for s, v in rank.items()},
+      'td_error_huber': {s: [1.0 for _ in v] for s, v in rank.items()},
+      'temperature': {s: [0.1 for _ in v] for s, v in rank.items()},
+  }
+  for name, values in (changes or {}).items():
+    columns[name] = dict.fromkeys(rank, values)
+  write(folder, columns, **options)
+  (pathlib.Path(folder) / 'config.gin').write_text(
+      'EpisodeEvaluation.environment = @ContinuousEnvironment()\n')
+  return folder

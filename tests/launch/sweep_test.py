@@ -35,8 +35,8 @@ class QuickRun(Run):
     return [sys.executable, '-c', _SCRIPT, str(base_dir / self.name)]
 
 
-def quick(name: str, cost: float = 1.0) -> QuickRun:
-  return QuickRun(name, (), (), cost)
+def quick(name: str, cost: float = 1.0, after=()) -> QuickRun:
+  return QuickRun(name, (), (), cost, after)
 
 
 class SweepDataTest(parameterized.TestCase):
@@ -57,6 +57,14 @@ class SweepDataTest(parameterized.TestCase):
         for run in importlib.import_module(f'launch.sweeps.{name}').RUNS
     }
     self.assertContainsSubset(set(claims.needed()), names)
+
+
+class RunTest(absltest.TestCase):
+
+  def test_a_binding_may_name_the_sweep_s_folder(self):
+    run = Run('a', (), ("x = '{base_dir}/b/{seed}'",))
+    self.assertEqual(
+        run.command(pathlib.Path('D'))[-1], "--gin_bindings=x = 'D/b/{seed}'")
 
 
 class LocalTest(absltest.TestCase):
@@ -90,6 +98,24 @@ class LocalTest(absltest.TestCase):
     self.assertIn('error: this run is wrong', log)
     self.execute(runs)
     self.assertEqual(self.order(), ['bad', 'good', 'bad'])
+
+  def test_a_run_waits_for_what_it_comes_after(self):
+    runs = [quick('a', 1), quick('b', 9, ('a',)), quick('c', 5)]
+    self.assertEqual(self.execute(runs, num_processes=2), [])
+    order = self.order()
+    self.assertLess(order.index('a'), order.index('b'))
+
+  def test_a_run_is_not_started_where_what_it_waits_for_failed(self):
+    runs = [quick('bad', 1), quick('late', 9, ('bad',)), quick('other', 5)]
+    failed = self.execute(runs)
+    self.assertEqual([run.name for run in failed], ['bad', 'late'])
+    self.assertEqual(self.order(), ['other', 'bad'])
+    self.assertEqual(self.reports, {'bad': 1, 'late': 1, 'other': 0})
+    log = (self.base_dir / 'logs' / 'late.txt').read_text()
+    self.assertEqual(log, 'not started: bad not finished\n')
+    # Alone, as with --only, it looks for what an earlier sweep has left.
+    self.assertEqual(len(self.execute([quick('late', 9, ('bad',))])), 1)
+    self.assertEqual(self.execute([quick('next', 9, ('other',))]), [])
 
   def test_keeps_a_process_to_one_core(self):
     self.execute([quick('a')])
