@@ -56,7 +56,7 @@ class Scale(NamedTuple):
   history: int
 
 
-_SCALE = Scale(7, 2, 10_000, 100_000, 20, 100, 1000)
+_SCALE = Scale(7, 2, 10_000, 100_000, 10, 100, 1000)
 _QUICK = Scale(2, 0.01, 300, 400, 2, 10, 10)
 
 
@@ -109,24 +109,24 @@ def makers(
   """
   partial = functools.partial
   # Of the time of a product, dispatches would be some of it.
-  many = 50 * scale.dispatch
+  many = 100 * scale.dispatch
 
   def make(
-      num_seeds: int = 1, in_turn: int = 1, **options: bool
+      num_seeds: int = 1, seed_axis: str = 'vmap', **options: bool
   ) -> Run:
     return package_mujoco.gradient_steps(
         package_mujoco.make_learner(**options),
         data,
         scale.dispatch,
         num_seeds,
-        in_turn,
+        seed_axis,
     )
 
   found: Makers = {
       report.PRODUCTS: partial(package_mujoco.products, many),
       report.GRADIENT: make,
       report.VMAPPED: partial(make, num_seeds=5),
-      report.IN_TURN: partial(make, in_turn=5),
+      report.IN_TURN: partial(make, num_seeds=5, seed_axis='map'),
       report.PENALTY: partial(make, penalty=True),
       report.CQL: partial(make, is_cql=True),
       report.ONLINE: lambda: package_minatar.train(

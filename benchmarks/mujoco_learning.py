@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> None:
     for run in runs:
       rows.append(run.turn(FLAGS.every))
       print(*rows[-1], flush=True)
-    write_csv(FLAGS.output, rows)
+      write_csv(FLAGS.output, rows)
 
 
 class Run:

@@ -13,6 +13,7 @@ from implicit_underparam import (
     lanes,
     learner,
     online,
+    program,
     runner,
     types,
 )
@@ -112,7 +113,7 @@ def gradient_steps(
     data: Transitions,
     steps: int,
     num_seeds: int = 1,
-    in_turn: int = 1,
+    seed_axis: str = 'vmap',
 ) -> Run:
   """`Learner.fit` on data that lies on the device; counts all seeds' steps.
 
@@ -120,9 +121,10 @@ def gradient_steps(
     made: whose steps.
     data: all seeds draw from the same.
     steps: gradient steps a dispatch.
-    num_seeds: vectorised, whatever the device.
-    in_turn: groups of so many seeds, one dispatch after the other.
+    num_seeds: how many.
+    seed_axis: 'vmap' takes their steps in one dispatch, 'map' in one each.
   """
+  split = lanes.split(range(num_seeds), seed_axis, jax.local_devices()[:1])
   columns = jax.device_put(data)
   hyper = made.hyperparameters(steps)
 
@@ -133,19 +135,19 @@ def gradient_steps(
     first = train.gradient_steps
     return made.fit(train, sample, rng, hyper, first)[0]
 
-  def over(function: Callable, *axes: int | None, donate: Any = ()) -> Any:
-    vectorized = lanes.over_seeds(function, axes, num_seeds)
-    return jax.jit(vectorized, donate_argnums=donate)
-
-  init = over(lambda key: made.init(key, jnp.zeros_like(data.state[:1])), 0)
-  compiled = over(fit, 0, 0, None, donate=0)
-  keys = [_keys(i, num_seeds) for i in range(in_turn)]
-  trains = [init(key) for key in keys]
+  vectorized = lanes.over_seeds(fit, (0, 0, None), len(split[0].seeds))
+  compiled = jax.jit(vectorized, donate_argnums=0)
+  init = program.compile_init(
+      lambda seed: made.init(jax.random.key(seed), columns.state[:1])
+  )
+  every = init(jnp.arange(num_seeds, dtype=jnp.uint32))
+  trains = [jax.tree.map(x.part, every) for x in split]
+  keys = [x.part(jax.random.split(jax.random.key(0), num_seeds)) for x in split]
 
   def run() -> int:
     for i, key in enumerate(keys):
       trains[i] = jax.block_until_ready(compiled(trains[i], key, columns))
-    return in_turn * num_seeds * steps
+    return num_seeds * steps
 
   run()
   return run
@@ -202,12 +204,6 @@ def _forward(inputs: int, outputs: int) -> int:
 def _first(inputs: int) -> int:
   """Of its first layer."""
   return 2 * BATCH * inputs * UNITS
-
-
-def _keys(group: int, num_seeds: int) -> types.Array:
-  """One key, or [num_seeds] of them."""
-  key = jax.random.key(group)
-  return key if num_seeds == 1 else jax.random.split(key, num_seeds)
 
 
 def _configure(files: Sequence[str], bindings: Sequence[str]) -> None:

@@ -36,6 +36,10 @@ Runner.seeds = {_SEEDS}
 Runner.num_iterations = {_ITERATIONS}
 Runner.checkpoint_every = 2
 Runner.tensorboard = False
+Runner.metrics = {{
+    'srank': @srank, 'srank@critic_2': @srank,
+    'sigma_1': @sigma_max, 'sigma_1@critic_2': @sigma_max,
+}}
 GaussianActorNetwork.hidden_units = (8,)
 CriticNetwork.hidden_units = (8,)
 EpisodeEvaluation.num_steps = 20
@@ -166,12 +170,12 @@ class ResumeTest(absltest.TestCase):
     rows = self.online.rows()
     self.assertLen(rows, _ITERATIONS * len(_SEEDS))
     for name in (
-        'srank', 'srank_critic_2', 'effective_rank_critic_2', 'loss',
+        'srank', 'srank_critic_2', 'sigma_1_critic_2', 'loss',
         'actor_loss', 'td_error_target', 'temperature', 'entropy',
         'data_q_value', 'eval_return', 'train_return',
     ):  # fmt: skip
       self.assertTrue(all(np.isfinite(float(x[name])) for x in rows), name)
-    self.assertNotEqual(*(rows[-1][f'sigma_1{x}'] for x in ('', '_critic_2')))
+    self.assertNotEqual(rows[-1]['sigma_1'], rows[-1]['sigma_1_critic_2'])
 
   def test_killed_runs_end_as_undisturbed_ones(self):
     self.check_goes_on(self.online)

@@ -164,8 +164,8 @@ of one, where it says 95%. Nothing is corrected for the number of claims.
 
 _RULE = f"""\
 **Scale.** The paper trains for a million environment steps online and for \
-millions of updates offline, with five seeds; how far the runs here came is in \
-the last table. A shorter run says nothing of what comes later.
+millions of updates offline; how far the runs here came is in the last \
+table. A shorter run says nothing of what comes later.
 
 **Settings.** One of each agent was tried, and none was chosen by its results. \
 The paper gives none for MuJoCo. SAC: two hidden layers of {_WIDTH} units, \

@@ -10,7 +10,7 @@ import optax
 import plain_sac
 import small_online
 from absl.testing import absltest, parameterized
-from plain_sac import B, RNG, SIZE, make_agent, make_batch
+from plain_sac import RNG, SIZE, B, make_agent, make_batch
 
 from implicit_underparam import errors, learner, types
 from implicit_underparam.agents import continuous_cql, sac

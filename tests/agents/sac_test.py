@@ -9,7 +9,7 @@ import optax
 import plain_sac
 import small_online
 from absl.testing import absltest, parameterized
-from plain_sac import B, GAMMA, K, RNG, SIZE, make_agent, make_batch
+from plain_sac import GAMMA, RNG, SIZE, B, K, make_agent, make_batch
 
 from implicit_underparam import errors, learner, penalties, types
 from implicit_underparam.agents import sac
@@ -208,7 +208,7 @@ class Float64Test(parameterized.TestCase):
     output, gradient = compiled(agent)(params, params, batch, RNG)
     # One that is as wide as the actions, and a narrow one.
     excess = float(output.metrics['entropy']) + SIZE
-    self.assertGreater(sign * excess, 2)
+    self.assertGreater(sign * excess, 1)
     self.assertAlmostEqual(
         float(gradient['log_temperature']), excess, delta=1e-9
     )
