@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax
 from absl import app, flags, logging
 
-from benchmarks import minatar_report, package_minatar, package_mujoco, timing
+from benchmarks import minatar_report, package_mujoco, timing
 from benchmarks import mujoco_report as report
 from implicit_underparam import errors
 
@@ -44,7 +44,7 @@ class Scale(NamedTuple):
     capacity: of a replay of an online run, in transitions.
     dispatch: gradient steps between looks at the clock.
     iteration: environment steps between looks at the clock.
-    history: of stable-baselines3, random steps before the first gradient step.
+    history: random steps before the first gradient step of an online run.
   """
 
   rounds: int
@@ -57,7 +57,7 @@ class Scale(NamedTuple):
 
 
 _SCALE = Scale(7, 2, 10_000, 100_000, 10, 100, 1000)
-_QUICK = Scale(2, 0.01, 300, 400, 2, 10, 10)
+_QUICK = Scale(2, 0.01, 300, 400, 2, 10, 260)
 
 
 def define_flags() -> None:
@@ -129,8 +129,10 @@ def makers(
       report.IN_TURN: partial(make, num_seeds=5, seed_axis='map'),
       report.PENALTY: partial(make, penalty=True),
       report.CQL: partial(make, is_cql=True),
-      report.ONLINE: lambda: package_minatar.train(
-          package_mujoco.make_loop(scale.iteration, scale.capacity)
+      report.ONLINE: lambda: package_mujoco.train(
+          package_mujoco.make_loop(
+              scale.iteration, scale.capacity, scale.history
+          )
       ),
   }
   return found | _peers(data, scale, many) if peer else found

@@ -84,18 +84,19 @@ def make_learner(
   return made
 
 
-def make_loop(steps: int, capacity: int) -> online.OnlineLoop:
+def make_loop(steps: int, capacity: int, history: int) -> online.OnlineLoop:
   """The shipped online SAC at n = 1, which neither evaluates nor measures.
 
   Args:
-    steps: agent steps of an iteration; the first iteration only plays.
+    steps: agent steps of an iteration.
     capacity: of the replay, in transitions.
+    history: random steps before the first gradient step.
   """
   _configure(
       ['mujoco/sac_online.gin'],
       (
           f'OnlineLoop.training_steps = {steps}',
-          f'OnlineLoop.min_replay_history = {steps}',
+          f'OnlineLoop.min_replay_history = {history}',
           'OnlineLoop.evaluation = None',
           # Measured once in 10,000 steps, which is hardly ever.
           'OnlineLoop.probe_size = 1',
@@ -106,6 +107,23 @@ def make_loop(steps: int, capacity: int) -> online.OnlineLoop:
     loop: Any = runner.Runner('').loop
   assert isinstance(loop, online.OnlineLoop)
   return loop
+
+
+def train(loop: online.OnlineLoop) -> Run:
+  """Iterations of an online run of one seed; counts agent steps."""
+  compiled = loop.compile((0,), 'auto')
+  state = compiled.init()
+
+  def run() -> int:
+    nonlocal state
+    state, output = compiled.iterate(state)
+    jax.block_until_ready((state, output))
+    return loop.training_steps
+
+  # The first gradient step, which is compiled, is among these.
+  for _ in range(loop.min_replay_history // loop.training_steps + 1):
+    run()
+  return run
 
 
 def gradient_steps(

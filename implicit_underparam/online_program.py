@@ -30,7 +30,7 @@ from implicit_underparam.data import (
   replay_recorder,
   transition_recorder,
 )
-from implicit_underparam.envs import continuous, pure, vector
+from implicit_underparam.envs import pure, vector
 from implicit_underparam.online_functions import Functions
 
 
@@ -93,7 +93,7 @@ class OnlineProgram:
       UserError: these cannot hold it.
     """
     loop = self.loop
-    if isinstance(loop.environment, continuous.ContinuousEnvironment):
+    if vector.action_size(loop.environment) is not None:
       self._recorder = transition_recorder.TransitionRecorder(
           folder, loop.environment, self.seeds
       )
@@ -278,9 +278,11 @@ class OnlineProgram:
     )
 
   def _learning(self, train: types.TrainState) -> Any:
-    shape = train.gradient_steps.shape
+    # Placed as the state: what comes back is, and would be compiled for again.
+    shape, device = train.gradient_steps.shape, train.gradient_steps.sharding
     totals = jax.tree.map(
-        lambda x: jnp.zeros((*shape, *x.shape), x.dtype), self._totals
+        lambda x: jnp.zeros((*shape, *x.shape), x.dtype, device=device),
+        self._totals,
     )
     return online.Learning(train, totals)
 

@@ -100,8 +100,7 @@ class SACAgent:
     entropy = self.target_entropy
     if entropy is not None and not value.is_finite(entropy):
       raise self._error('target_entropy', 'give a number, or None')
-    chosen = self.penalized_critics
-    if not chosen or set(chosen) - {1, 2} or len(set(chosen)) < len(chosen):
+    if self.penalized_critics not in ((1,), (2,), (1, 2)):
       raise self._error('penalized_critics', 'use (1,), (2,) or (1, 2)')
 
   @property

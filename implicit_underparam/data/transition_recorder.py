@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from implicit_underparam.data import ring, transition_files
-from implicit_underparam.envs import continuous, vector
+from implicit_underparam.envs import bounds, vector
 from implicit_underparam.errors import UserError
 
 
@@ -27,7 +27,7 @@ class TransitionRecorder:
   def __init__(
       self,
       folder: pathlib.Path,
-      environment: continuous.ContinuousEnvironment,
+      environment: Any,
       seeds: Sequence[int],
   ):
     transition_files.h5py()
@@ -56,7 +56,7 @@ class TransitionRecorder:
     ended = step.episode_end
     if step.final_observation is not None:
       following[ended] = step.final_observation[ended][..., -1]
-    native = continuous.stretched(
+    native = bounds.stretched(
         np.asarray(result.action), self._environment.spaces.action
     )
     self._steps.append({

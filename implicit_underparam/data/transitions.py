@@ -16,7 +16,7 @@ import gin
 import numpy as np
 
 from implicit_underparam.data import offline, transition_files
-from implicit_underparam.envs import continuous, gymnasium_registry
+from implicit_underparam.envs import bounds, continuous, gymnasium_registry
 from implicit_underparam.errors import UserError
 
 _MINARI = 'minari:'
@@ -253,7 +253,7 @@ def _store(
       [columns['observations'], columns['next_observations']], axis=1
   )
   frames = pairs.astype(np.float32).reshape(-1, *pairs.shape[2:])
-  actions = continuous.shrunk(columns['actions'], spaces.action)
+  actions = bounds.shrunk(columns['actions'], spaces.action)
   checksum = zlib.crc32(frames.tobytes(), zlib.crc32(actions.tobytes()))
   rewards = columns['rewards'].astype(np.float32)
   terminals = columns['terminals'].astype(np.uint8)

@@ -18,7 +18,12 @@ import gin
 import gymnasium
 import numpy as np
 
-from implicit_underparam.envs import gymnasium_env, gymnasium_registry, vector
+from implicit_underparam.envs import (
+    bounds,
+    gymnasium_env,
+    gymnasium_registry,
+    vector,
+)
 from implicit_underparam.errors import UserError
 
 
@@ -79,22 +84,7 @@ class ContinuousEnvironment(gymnasium_env.GymnasiumEnvironment):
     array = vector.check_action_vectors(
         actions, num_environments, self.action_size, self.id
     )
-    return stretched(array, self.spaces.action)
-
-
-def stretched(actions: np.ndarray, bounds: Any) -> np.ndarray:
-  """Actions [..., k] in [-1, 1] as numbers between the bounds of a Box."""
-  middle = 0.5 * (bounds.high + bounds.low)
-  half = 0.5 * (bounds.high - bounds.low)
-  native = middle + half * actions
-  return np.clip(native, bounds.low, bounds.high).astype(bounds.dtype)
-
-
-def shrunk(actions: np.ndarray, bounds: Any) -> np.ndarray:
-  """Actions [..., k] between the bounds of a Box as numbers in [-1, 1]."""
-  middle = 0.5 * (bounds.high + bounds.low)
-  half = 0.5 * (bounds.high - bounds.low)
-  return np.clip((actions - middle) / half, -1.0, 1.0).astype(np.float32)
+    return bounds.stretched(array, self.spaces.action)
 
 
 @gin.register

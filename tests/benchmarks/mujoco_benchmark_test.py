@@ -131,11 +131,11 @@ class PackageTest(absltest.TestCase):
     self.assertBetween(np.max(data.action), 0.99, 1)
 
   def test_the_loop_is_the_shipped_one(self):
-    loop = package_mujoco.make_loop(steps=300, capacity=500)
+    loop = package_mujoco.make_loop(steps=50, capacity=500, history=300)
     self.assertEqual(loop.environment.id, 'HalfCheetah-v4')
     self.assertEqual(loop.replay.batch_size, 256)
-    self.assertEqual(loop.updates_by(300), 0)
-    self.assertEqual(loop.updates_by(600), 300)
+    self.assertEqual((loop.training_steps, loop.replay.capacity), (50, 500))
+    self.assertEqual([loop.updates_by(x) for x in (300, 350)], [0, 50])
     self.assertIsNone(loop.evaluation)
 
   def test_learners_differ_in_what_they_are_asked_for(self):

@@ -10,6 +10,7 @@ import gymnasium
 import numpy as np
 from absl.testing import absltest, parameterized
 
+from implicit_underparam.envs import bounds as bounds_lib
 from implicit_underparam.envs import continuous
 from implicit_underparam.errors import UserError
 
@@ -120,11 +121,11 @@ class BoundsTest(absltest.TestCase):
         np.array([-1.0, 2.0]), np.array([3.0, 4.0]), dtype=np.float64
     )
     actions = np.array([[-1, -1], [0, 0], [1, 1], [0.5, -0.5]], np.float32)
-    native = continuous.stretched(actions, bounds)
+    native = bounds_lib.stretched(actions, bounds)
     np.testing.assert_array_equal(native, [[-1, 2], [1, 3], [3, 4], [2, 2.5]])
     self.assertEqual(native.dtype, np.float64)
-    np.testing.assert_array_equal(continuous.shrunk(native, bounds), actions)
-    self.assertEqual(continuous.shrunk(native, bounds).dtype, np.float32)
+    np.testing.assert_array_equal(bounds_lib.shrunk(native, bounds), actions)
+    self.assertEqual(bounds_lib.shrunk(native, bounds).dtype, np.float32)
 
   def test_what_is_stretched_and_shrunk_is_within(self):
     rng = np.random.default_rng(0)
@@ -133,9 +134,9 @@ class BoundsTest(absltest.TestCase):
         edges.min(0), edges.max(0), dtype=np.float32
     )
     for sign in (-1, 1):
-      native = continuous.stretched(np.full(1000, sign, np.float32), bounds)
+      native = bounds_lib.stretched(np.full(1000, sign, np.float32), bounds)
       self.assertIn(native, bounds)
-      back = continuous.shrunk(native, bounds)
+      back = bounds_lib.shrunk(native, bounds)
       self.assertLessEqual(np.abs(back).max(), 1)
       np.testing.assert_allclose(back, sign, rtol=1e-3)
 
