@@ -184,7 +184,7 @@ class IntegralTest(parameterized.TestCase):
     params = jax.tree.map(np.float32, plain_sac.make_params(agent, 1))
     # Wide policies: the sum over a narrow one's actions is far from its limit.
     last = params['actor']['params']['Dense_2']
-    last['kernel'] *= 0.2
+    last['kernel'] = 0.2 * last['kernel']
     last['bias'] = np.repeat(np.float32([0, 0.4]), SIZE)
     batch = jax.tree.map(np.asarray, make_batch())
     found = jax.jit(functools.partial(find_gaps, agent))(params, batch, RNG)
