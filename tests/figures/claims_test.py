@@ -154,7 +154,8 @@ class TableTest(absltest.TestCase):
         self.assertStartsWith(
             claim.id, {
                 'gridworld': 'GRID-', 'atari': 'ATARI-',
-                'minatar': 'MINATAR-'}[family.suite.name])
+                'minatar': 'MINATAR-',
+                'mujoco': 'GYM-'}[family.suite.name])
     paper = {claim.id for claim in gridworld_claims.PAPER}
     self.assertEqual(paper, {
         'GRID-OFF', 'GRID-ON', 'GRID-FIT', 'GRID-REINIT', 'GRID-PEN',
