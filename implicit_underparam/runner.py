@@ -24,12 +24,14 @@ class RunResult:
     started_at: the iteration from which this call went on; 0 for a new run.
     num_iterations: iterations that metrics.csv now has.
     stopped_seeds: seed -> why it stopped before the others.
+    verdicts: a line for each statement that the run is there to check.
   """
 
   path: pathlib.Path
   started_at: int
   num_iterations: int
   stopped_seeds: Mapping[int, str]
+  verdicts: Sequence[str] = ()
 
 
 @gin.configurable
@@ -88,7 +90,7 @@ class Runner:
         checkpoint, a file that cannot be written, or if all seeds stopped.
     """
     # Imported late: drawing is the last thing, and matplotlib is slow to load.
-    from implicit_underparam.figures import summary
+    from implicit_underparam.figures import summary, theory_report
 
     with run_folder.RunFolder(self.base_dir) as folder:
       program = self.loop.compile(self.seeds, self.seed_axis)
@@ -104,8 +106,9 @@ class Runner:
             folder.path, program, measurements, checkpointer, stopped
         )
         summary.draw(folder.path)
+        verdicts = theory_report.verdict_lines(folder.path)
       folder.finish('finished', stopped_seeds=stopped)
-    return result
+    return dataclasses.replace(result, verdicts=verdicts)
 
   def _check_config(
       self,

@@ -57,7 +57,7 @@ def run(
   except errors.UserError as error:
     # gin appends where a call was configured, on lines of their own.
     raise errors.UserError(str(error).split('\n')[0]) from error
-  print(_closing_line(result))
+  print('\n'.join((*result.verdicts, _closing_line(result))))
 
 
 def _closing_line(result: Any) -> str:

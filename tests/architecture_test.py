@@ -90,6 +90,7 @@ ALLOWED = {
         'runner',
     },
     'metric_sets': {'types'},
+    'theory': {'types', 'metrics', 'networks', 'envs', 'theory'},
     'rows': {'types', 'evaluation', 'writers'},
     'figures': {'figures'},
     'configuration': set(),

@@ -23,6 +23,8 @@ from implicit_underparam.figures import (
   layout,
   minatar_figures,
   mujoco_figures,
+  theory_figures,
+  theory_report,
 )
 from implicit_underparam.figures import collection as collection_lib
 
@@ -32,7 +34,8 @@ _FIGURE = flags.DEFINE_string(
 _CLAIMS = flags.DEFINE_bool(
     'claims', False,
     'Judge the claims of the paper: writes claims.md, claims_atari.md, '
-    'claims_atari_online.md, claims_minatar.md or claims_mujoco.md.',
+    'claims_atari_online.md, claims_minatar.md, claims_mujoco.md or '
+    'claims_theory.md.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -63,7 +66,10 @@ def find_figures() -> dict[str, layout.PaperFigure]:
       for name in sorted(module.name for module in modules)
       if name.startswith('figure_')
   )
-  others = (*minatar_figures.FIGURES, *mujoco_figures.FIGURES)
+  others = (
+      *minatar_figures.FIGURES, *mujoco_figures.FIGURES,
+      *theory_figures.FIGURES,
+  )
   return {x.id: x for x in (*found, *others)}
 
 
@@ -149,17 +155,25 @@ def write_claims(
   Returns:
     The files written: claims.md for the gridworld, claims_atari.md and
     claims_atari_online.md for Atari, claims_minatar.md for MinAtar,
-    claims_mujoco.md for MuJoCo.
+    claims_mujoco.md for MuJoCo, claims_theory.md for the theory.
   """
   written = []
-  for family in claims.choose_families(collection):
+  has_theory = theory_report.has_runs(collection)
+  families = claims.choose_families(collection, may_be_none=has_theory)
+  for family in families:
     text = claims.document(collection, family, title)
     _report_missing(family.runs, collection.of(family.suite))
-    path = out / family.file
-    drawing.write(path, text.encode())
-    print(text)
-    written.append(path)
+    written.append(_write(out / family.file, text))
+  if has_theory:
+    text = theory_report.document(collection)
+    written.append(_write(out / theory_report.FILE, text))
   return written
+
+
+def _write(path: pathlib.Path, text: str) -> pathlib.Path:
+  drawing.write(path, text.encode())
+  print(text)
+  return path
 
 
 def _has_run(

@@ -82,18 +82,19 @@ def document(
 
 
 def choose_families(
-    collection: collection_lib.Collection,
+    collection: collection_lib.Collection, may_be_none: bool = False
 ) -> list[families.Family]:
   """The families of which there is a run.
 
   Args:
     collection: the runs.
+    may_be_none: whether no run of any will do.
 
   Raises:
     MissingRuns: there is none of any.
   """
   found = [x for x in FAMILIES if _has_run(collection.of(x.suite), x)]
-  if not found:
+  if not found and not may_be_none:
     first = FAMILIES[0]
     raise collection_lib.nothing_for(
         '--claims', first.runs, collection.of(first.suite)

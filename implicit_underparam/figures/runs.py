@@ -21,6 +21,7 @@ FILES = ('metrics.csv', 'metrics.csv.gz')
 _ENVIRONMENTS = {
     '@MinAtarEnvironment': 'minatar',
     '@ContinuousEnvironment': 'mujoco',
+    '@TheoryLoop': 'theory',
 }
 
 
@@ -164,7 +165,7 @@ def read(path: str | os.PathLike[str]) -> Run | None:
 
 
 def read_environment(folder: pathlib.Path) -> str:
-  """'minatar' or 'mujoco' where a run's configuration names it; else ''.
+  """'minatar', 'mujoco' or 'theory' by a run's configuration; else ''.
 
   Columns and names of MinAtar runs are those of Atari's.
 

@@ -186,7 +186,30 @@ MUJOCO = Suite(
     place='environment',
 )
 
-SUITES = (GRIDWORLD, ATARI, ATARI_ONLINE, MINATAR, MUJOCO)
+THEORY = Suite(
+    name='theory',
+    x='iteration',
+    x_label='Fitting iteration',
+    axes={
+        'srank': Axis('Effective rank srank$_{0.01}$'),
+        'srank_lambda': Axis('Effective rank srank$_{0.01, \\lambda}$'),
+        'ranks': Axis('Effective rank srank$_{0.01}$'),
+        'normalized_return': GRIDWORLD.axes['normalized_return'],
+        'distance': Axis(
+            '$|Q - Q^*|$ to the projected\nTD fixed point (reward)', log=True
+        ),
+        'growth_constant': Axis(
+            'Measured constant of eq. 4\n(printed: N; derived: N - 1)',
+            log=False,
+        ),
+        'sigma_max': Axis('Largest singular value\nof $W_\\phi$', log=True),
+        'sigma_second': Axis('Second singular value\nof $W_\\phi$', log=True),
+    },
+    own_columns=frozenset(),
+    environment='theory',
+)
+
+SUITES = (GRIDWORLD, ATARI, ATARI_ONLINE, MINATAR, MUJOCO, THEORY)
 
 
 def belongs(columns: Collection[str], suite: Suite) -> bool:

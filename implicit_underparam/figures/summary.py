@@ -6,7 +6,7 @@ import pathlib
 import typing
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import runs
+from implicit_underparam.figures import runs, suites
 
 if typing.TYPE_CHECKING:
   from matplotlib.axes import Axes
@@ -32,12 +32,14 @@ def draw(path: str | os.PathLike[str]) -> pathlib.Path:
       be written.
   """
   # Imported late: a run that starts need not wait for matplotlib.
-  from implicit_underparam.figures import drawing
+  from implicit_underparam.figures import drawing, theory_summary
 
   folder = pathlib.Path(path)
   run = runs.read(folder)
   if run is None:
     raise UserError(f'{folder} has no row in its metrics.csv: run it longer')
+  if runs.read_environment(folder) == suites.THEORY.environment:
+    return theory_summary.draw(folder, run)
   panels = choose_panels(run.columns)
   with drawing.settings():
     figure = drawing.new_figure(4 * len(panels), 3, 'tight')

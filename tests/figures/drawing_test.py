@@ -23,6 +23,7 @@ _ATARI = ('2b', '4d', '6b', 'a16', 'a20', 'a3', 'd1')
 _ONLINE = ('3b', '4b', 'a17', 'a22', 'a8', 'd1b', 'd2', 'onpen')
 _MINATAR = tuple(f'minatar_{x}' for x in (*_ATARI, *_ONLINE, 'rank_return'))
 _MUJOCO = ('2c', '3c', 'a5', 'a7_gradient')
+_THEORY = ('5', 'a21', 'th_compound', 'th_kernel', 'th_sv')
 
 
 def _pixels(path):
@@ -48,11 +49,11 @@ class FiguresTest(parameterized.TestCase):
   def test_all_figures_of_the_paper_are_found(self):
     found = command.find_figures()
     self.assertCountEqual(
-        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO)
+        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO + _THEORY)
     for ids, suite in (
         (_GRIDWORLD, suites.GRIDWORLD), (_ATARI, suites.ATARI),
         (_ONLINE, suites.ATARI_ONLINE), (_MINATAR, suites.MINATAR),
-        (_MUJOCO, suites.MUJOCO)):
+        (_MUJOCO, suites.MUJOCO), (_THEORY, suites.THEORY)):
       for id_ in ids:
         self.assertIs(found[id_].suite, suite)
 
