@@ -9,7 +9,7 @@ import pathlib
 import re
 import tokenize
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import gin
 
@@ -68,6 +68,7 @@ def parse(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
   """
   files = [find(path) for path in gin_files]
   with _without_gin_log():
+    _read_includes_from_files()
     for folder in search_path():
       gin.add_config_file_search_path(str(folder))
     for file in files:
@@ -76,8 +77,56 @@ def parse(gin_files: Sequence[str], gin_bindings: Sequence[str]) -> None:
     for binding in gin_bindings:
       with readable_errors(f'--gin_bindings={binding!r}'):
         gin.parse_config(binding)
+    _check_macros(gin_bindings)
     with readable_errors():
       gin.finalize()
+
+
+def _check_macros(gin_bindings: Sequence[str]) -> None:
+  """A macro that is set and that nothing uses is a misspelled one.
+
+  Raises:
+    UserError: names it, and the nearest that is used.
+  """
+  text = gin.config_str()
+  used = set(re.findall(r'%([\w/]+)', text))
+  for binding in gin_bindings:
+    for line in binding.splitlines():
+      match = re.match(r'\s*(\w+)\s*=', line)
+      if match is not None and match[1] not in used:
+        near = difflib.get_close_matches(match[1], sorted(used), 1)
+        hint = f'; did you mean {near[0]!r}?' if near else ''
+        raise errors.UserError(
+            f'--gin_bindings={binding!r}: nothing uses {match[1]!r}{hint}'
+        )
+
+
+def _located(path: str) -> pathlib.Path | None:
+  """The file that an include names, on the search path."""
+  paths = (folder / path for folder in search_path())
+  return next((x for x in paths if x.is_file()), None)
+
+
+def _is_located(path: str) -> bool:
+  return _located(path) is not None
+
+
+def _open_located(path: str) -> IO[str]:
+  found = _located(path)
+  assert found is not None
+  return open(found, encoding='utf-8')
+
+
+def _read_includes_from_files() -> None:
+  """Puts the search path before gin's search among Python's packages.
+
+  That one takes a folder `atari` in the working directory for a package, and
+  fails on what includes atari/dqn_offline.gin. There is no public function to
+  register a reader before it.
+  """
+  readers = gin.config._FILE_READERS
+  if (_open_located, _is_located) not in readers:
+    readers.insert(0, (_open_located, _is_located))
 
 
 @contextlib.contextmanager

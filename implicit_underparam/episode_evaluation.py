@@ -113,6 +113,12 @@ class EpisodeEvaluation:
       raise UserError(
           f'EpisodeEvaluation.epsilon is {self.epsilon}: give a probability'
       )
+    if self.epsilon and vector.action_size(self.environment) is not None:
+      raise UserError(
+          f'EpisodeEvaluation.epsilon is {self.epsilon}, and '
+          f'{self.environment.name} has continuous actions, of which none is '
+          'drawn uniformly here: set it to 0'
+      )
     for name in ('num_steps', 'num_environments'):
       number = getattr(self, name)
       if not isinstance(number, int) or number < 1:

@@ -81,9 +81,9 @@ class Learner:
           f'Learner.target_update_period is {period!r}: give a whole number of '
           'gradient steps, at least 1, or None'
       )
-    if not 0 < rate <= 1:
+    if not (isinstance(rate, (int, float)) and 0 < rate <= 1):
       raise errors.UserError(
-          f'Learner.target_update_rate is {rate}: give a number above 0 and '
+          f'Learner.target_update_rate is {rate!r}: give a number above 0 and '
           'at most 1 (1 copies the parameters)'
       )
     if self.penalty is None and self.penalty_coefficient != 0:

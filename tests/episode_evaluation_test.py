@@ -7,7 +7,7 @@ import plain_atari
 from absl.testing import absltest, parameterized
 
 from implicit_underparam import episode_evaluation
-from implicit_underparam.envs import atari, gymnasium_env
+from implicit_underparam.envs import atari, continuous, gymnasium_env
 from implicit_underparam.errors import UserError
 
 BLOCK = 100  # Steps whose random numbers are drawn at once.
@@ -227,6 +227,14 @@ class EpisodeEvaluationTest(parameterized.TestCase):
     )
     with self.assertRaisesRegex(UserError, 'seed -1'):
       evaluation.run(select_actions, (-1,), 0)
+
+  def test_a_random_share_of_continuous_actions_is_refused(self):
+    with self.assertRaisesRegex(
+        UserError, 'EpisodeEvaluation.epsilon is 0.05, and Pendulum-v1 has con'
+    ):
+      episode_evaluation.EpisodeEvaluation(
+          continuous.ContinuousEnvironment('Pendulum-v1'), epsilon=0.05
+      )
 
 
 if __name__ == '__main__':

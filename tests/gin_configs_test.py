@@ -1,6 +1,9 @@
 """Every configuration that is shipped parses, alone or where it belongs."""
 
+import contextlib
 import pathlib
+import sys
+from unittest import mock
 
 import gin
 from absl.testing import absltest, parameterized
@@ -63,6 +66,14 @@ class EveryFileTest(parameterized.TestCase):
     gin.clear_config()
     with self.assertRaisesRegex(errors.UserError, 'data_reuse_ratio'):
       configuration.parse([path], [])
+
+  def test_a_folder_of_the_same_name_is_no_hindrance(self):
+    # Python takes it for a package.
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    (folder / 'base').mkdir()
+    self.enterContext(contextlib.chdir(folder))
+    self.enterContext(mock.patch.object(sys, 'path', ['', *sys.path]))
+    build('gridworld/offline_fqi.gin')
 
   def test_what_is_added_is_there(self):
     self.assertContainsSubset(set(_ADDED), _FILES)

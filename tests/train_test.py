@@ -173,6 +173,7 @@ class WrongCommandTest(parameterized.TestCase):
       ('Learner.penalty_coefficient = 0.1', 'Learner.penalty', ''),
       ('TabularReplay.capacity = 10', 'TabularReplay.capacity', ''),
       ('FittedIteration.gradient_steps = 0', 'gradient_steps is 0', ''),
+      ('temprature = 0.2', "nothing uses 'temprature'", "'temperature'"),
       ('import no_such_module', 'no_such_module', ''),
       ('Runner.seeds = (0, 1', 'Runner.seeds = (0, 1', ''),
       ("include 'no_such.gin'", 'no_such.gin', ''),

@@ -121,6 +121,22 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
   return found
 
 
+def environments(path: pathlib.Path) -> list[str]:
+  """The environments that a file, or the parts of a log, say they are of.
+
+  Args:
+    path: of a file, or of a folder with parts; they can be read.
+
+  Returns:
+    Each once; none where nothing is said, as in D4RL's files.
+  """
+  found = []
+  for file_path in parts(path) if path.is_dir() else [path]:
+    with h5py().File(file_path, 'r') as file:
+      found.append(str(file.attrs.get('environment', '')))
+  return sorted({*found} - {''})
+
+
 def read_log(folder: pathlib.Path) -> dict[str, np.ndarray]:
   """All parts of a log, one after another.
 

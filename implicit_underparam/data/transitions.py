@@ -5,11 +5,12 @@ transition is two rows of a `FrameStore` that lies in memory, its state and
 where it led, so that all that is done with prepared sets is done with these.
 """
 
+import contextlib
 import dataclasses
 import importlib
 import pathlib
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gin
@@ -111,7 +112,7 @@ class TransitionData(offline.OfflineData):
       )
     kept = self.fraction
     if kept is not None and not (
-        isinstance(kept, (int, float)) and 0 < kept <= 1
+        type(kept) in (int, float) and 0 < kept <= 1
     ):
       raise UserError(
           f'TransitionData.fraction is {kept!r}: give a number above 0 and at '
@@ -134,6 +135,7 @@ class TransitionData(offline.OfflineData):
     )
     spaces = environment.spaces
     columns = _read(path)
+    _check_environment(path, self.id)
     _check(path, self.id, columns, spaces)
     columns = self._sampled(columns, seed if self.by_seed else 0)
     return _store(path, self.id, columns, spaces)
@@ -159,7 +161,7 @@ def _read(path: str) -> Mapping[str, np.ndarray]:
   return transition_files.read(place)
 
 
-def _read_minari(name: str) -> Mapping[str, np.ndarray]:
+def _load_minari(name: str) -> Any:
   try:
     minari = importlib.import_module('minari')
   except ImportError as error:
@@ -167,14 +169,26 @@ def _read_minari(name: str) -> Mapping[str, np.ndarray]:
         'Minari data sets need minari: pip install '
         '"implicit_underparam[mujoco]"'
     ) from error
+  with _readable(name):
+    return minari.load_dataset(name)
+
+
+@contextlib.contextmanager
+def _readable(name: str) -> Iterator[None]:
+  """One line for a data set that is missing or damaged."""
   try:
-    episodes = list(minari.load_dataset(name).iterate_episodes())
+    yield
   except (OSError, ValueError, KeyError) as error:
     reason = ' '.join(str(error).split())
     raise UserError(
         f'minari:{name} cannot be opened ({reason}): `minari list local` shows '
         f'what there is, `minari download {name}` fetches it'
     ) from error
+
+
+def _read_minari(name: str) -> Mapping[str, np.ndarray]:
+  with _readable(name):
+    episodes = list(_load_minari(name).iterate_episodes())
   arrays = [_episode(name, x) for x in episodes]
   if not arrays:
     raise UserError(f'minari:{name} has no episodes')
@@ -203,6 +217,21 @@ def _episode(name: str, episode: Any) -> dict[str, np.ndarray]:
   }
 
 
+def _check_environment(path: str, id: str) -> None:
+  """What says what it is of is of this environment: many have like shapes."""
+  if path.startswith(_MINARI):
+    spec = _load_minari(path.removeprefix(_MINARI)).spec.env_spec
+    found = [spec.id] if spec is not None else []
+  else:
+    found = transition_files.environments(pathlib.Path(path))
+  others = [name for name in found if name != id]
+  if others:
+    raise UserError(
+        f'{path} is of {others[0]}, and TransitionData.id is {id}: name the '
+        'environment that the data is of'
+    )
+
+
 def _check(
     path: str,
     id: str,
@@ -226,7 +255,10 @@ def _check(
           f'{list(space.shape)}: name the environment that the data is of'
       )
   for name in ('observations', 'actions', 'rewards', 'next_observations'):
-    broken = ~np.isfinite(columns[name].reshape(len(columns[name]), -1)).all(1)
+    # As it will be kept: what float32 cannot hold is infinite.
+    with np.errstate(over='ignore'):
+      kept = columns[name].astype(np.float32).reshape(len(columns[name]), -1)
+    broken = ~np.isfinite(kept).all(1)
     if broken.any():
       raise UserError(
           f'{path} has NaN or infinite {name} in {broken.sum()} transitions, '

@@ -158,7 +158,8 @@ def _draw_column(
     }
     if found:
       _draw_panel(axes, figure.suite.axis(column), found)
-  _label_x(panels[-1], figure)
+  along = [curves.x.max() for curves in found.values()]
+  _label_x(panels[-1], figure, max(along, default=0) > 0)
 
 
 def _draw_panel(
@@ -179,11 +180,11 @@ def _draw_panel(
   axes.margins(x=0.02)
 
 
-def _label_x(axes: Axes, figure: PaperFigure) -> None:
+def _label_x(axes: Axes, figure: PaperFigure, any_step: bool) -> None:
   suite = figure.suite
   axis = suite.axis(figure.x) if figure.x else suites.Axis(suite.x_label)
   axes.set_xlabel(axis.label)
-  if axis.log:
+  if axis.log and any_step:
     # Before the first gradient step there is a row, and no place for it.
     axes.set_xscale('log', nonpositive='mask')
   if (figure.x or suite.x) != 'iteration':

@@ -193,10 +193,8 @@ Spearman's, over the last 80% of iterations. srank is in units, out of \
 final return of any run in that environment, at its own full length.
 
 **One verdict a claim.** It holds if all of its parts hold, does not hold if \
-one of them does not, and is unclear otherwise. Which parts make a claim, and \
-that n = {_MANY} is compared with n = {_ONE}, was laid down before there was \
-any offline run or one with n = {_MANY}. What is also measured changes no \
-verdict.
+one of them does not, and is unclear otherwise. What is also measured changes \
+no verdict.
 
 **Thresholds.** "Falls" asks for more than {RANK_MARGIN:g} units of srank, 5% \
 of the features, since the largest value of a curve that only fluctuates lies \

@@ -196,7 +196,7 @@ THEORY = Suite(
         'ranks': Axis('Effective rank srank$_{0.01}$'),
         'normalized_return': GRIDWORLD.axes['normalized_return'],
         'distance': Axis(
-            '$|Q - Q^*|$ to the projected\nTD fixed point (reward)', log=True
+            '$|Q - Q^*|$, $Q^*$ the TD\nfixed point', log=True
         ),
         'growth_constant': Axis(
             'Measured constant of eq. 4\n(printed: N; derived: N - 1)',
@@ -205,7 +205,7 @@ THEORY = Suite(
         'sigma_max': Axis('Largest singular value\nof $W_\\phi$', log=True),
         'sigma_second': Axis('Second singular value\nof $W_\\phi$', log=True),
     },
-    own_columns=frozenset(),
+    own_columns=frozenset({'normalized_return'}),
     environment='theory',
 )
 

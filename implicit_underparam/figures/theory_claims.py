@@ -1,9 +1,9 @@
 """Which statements of the paper there are, for `theory_statements` to judge."""
 
+from implicit_underparam.figures.theory_deep_claims import DEEP_LINEAR
+from implicit_underparam.figures.theory_kernel_claims import KERNEL
 from implicit_underparam.figures.theory_statements import Statement
 
-KERNEL: tuple[Statement, ...] = ()
-DEEP_LINEAR: tuple[Statement, ...] = ()
 GRIDWORLD: tuple[Statement, ...] = (
     Statement(
         'Figure A.21', 'srank of |S||A| linear features falls by the end',

@@ -62,7 +62,11 @@ def document(collection: collection_lib.Collection) -> str:
     rows += [
         _cells(name, x) for x in judge(run, theory_claims.STATEMENTS)
     ]
-  return f'{_RULE}\n{markdown_tables.table(_HEADER, _by_place(rows))}\n'
+  # A norm's bars would end the cell.
+  cells = [
+      tuple(x.replace('|', '\\|') for x in row) for row in _by_place(rows)
+  ]
+  return f'{_RULE}\n{markdown_tables.table(_HEADER, cells)}\n'
 
 
 def _by_place(rows: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:

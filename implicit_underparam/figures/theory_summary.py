@@ -64,6 +64,7 @@ def _draw_verdicts(axes: 'Axes', judgements: Sequence[Judgement]) -> None:
     axes.text(1.02, place, text, va='center', fontsize=7)
   axes.set_yticks(places, [_label(x) for x in judgements], fontsize=6.5)
   axes.set_xlim(0, 1.18)
+  axes.set_ylim(-0.8, max(len(judgements), 3) - 0.2)
   axes.set_xticks([0, 0.5, 1])
   axes.set_xlabel('Share of the instances on which it holds')
   axes.grid(False)

@@ -181,7 +181,7 @@ def descend(
 ) -> Weights:
   """W_j - eta left_j right_j^T, with the vectors of `gradient_vectors`."""
   return tuple(
-      w - (step_size * left)[:, None] * right
+      w - np.multiply.outer(step_size * left, right)
       for w, (left, right) in zip(weights, vectors, strict=True)
   )
 

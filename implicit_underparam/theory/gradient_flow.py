@@ -19,6 +19,7 @@ from implicit_underparam.theory.deep_linear import Moments, Weights
 # Below this share of the weights a step is rounding, and tells nothing.
 _STANDSTILL = 1e-11
 _MOST_HALVINGS = 14
+_MOST_TRIED_STEPS = 300
 
 
 class Point(NamedTuple):
@@ -151,7 +152,8 @@ class GradientFlow:
     """Halves the step until it follows the flow where this one did not."""
     for halvings in range(1, _MOST_HALVINGS):
       size = self.step_size / 2**halvings
-      if _follows(before, problem, size, span, self.tolerance):
+      # Half the tolerance leaves room for the fits that come after.
+      if _follows(before, problem, size, span, self.tolerance / 2):
         return (
             f'bind it to {size:g}, and GradientFlow.steps to '
             f'{self.steps * 2**halvings} for the same time'
@@ -198,9 +200,9 @@ def _follows(
     span: float,
     tolerance: float,
 ) -> bool:
-  """Whether steps of a size follow the flow, each of them, for a time."""
+  """Whether steps of a size follow the flow for a time, as far as tried."""
   with np.errstate(over='ignore', invalid='ignore'):
-    for _ in range(round(span / step_size)):
+    for _ in range(min(round(span / step_size), _MOST_TRIED_STEPS)):
       if not local_error(weights, problem, step_size) <= tolerance:
         return False
       weights = deep_linear.step(weights, problem, step_size)

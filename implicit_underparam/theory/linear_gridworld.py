@@ -195,7 +195,7 @@ class LinearGridworld:
   @functools.cached_property
   def _root(self) -> np.ndarray:
     """[p, p], the triangular R of X = Q R."""
-    return np.linalg.qr(self._inputs, mode='r')
+    return np.linalg.qr(self._inputs)[1]
 
   def _ranks(self, weights: deep_linear.Weights) -> tuple[int, int]:
     """srank and srank_lambda of Phi = X W_phi^T on all pairs."""
@@ -256,7 +256,7 @@ class LinearGridworld:
       size = float(np.linalg.norm(wanted))
       noise *= size / np.linalg.norm(noise)
       # Every layer of a like size: a large last one needs tiny steps.
-      phi *= size ** ((self.num_layers - 1) / self.num_layers)
+      phi = phi * size ** ((self.num_layers - 1) / self.num_layers)
       last = np.linalg.pinv(phi.T) @ (wanted + self.perturbation * noise)
     hidden = [num_inputs] * (self.num_layers - 2)
     return deep_linear.balanced(phi, last, hidden, rng)

@@ -5,6 +5,7 @@ import warnings
 from unittest import mock
 
 import gymnasium
+import h5py
 import jax
 import minari
 import numpy as np
@@ -184,9 +185,10 @@ class MinariTest(transition_sets.FolderTest):
         data('minari:hopper/test-v0', id='Hopper-v5')
     )
     transition_sets.check_batch(found, expected, bound=1.0)
+    # Of the same dimensions.
     self.check_refused(
-        r'minari:hopper/test-v0 has observations of shape \[11\], and '
-        r'Pendulum-v1 has \[3\]', data('minari:hopper/test-v0').open,
+        'minari:hopper/test-v0 is of Hopper-v5, and TransitionData.id is Hopp',
+        data('minari:hopper/test-v0', id='Hopper-v4').open,
     )  # fmt: skip
 
   def test_what_is_not_there_or_broken_is_refused(self):
@@ -215,6 +217,7 @@ class OptionsTest(transition_sets.FolderTest):
       ({'id': 3}, 'TransitionData.id is 3: bind it'),
       ({'fraction': 0}, 'TransitionData.fraction is 0: give'),
       ({'fraction': 20}, 'TransitionData.fraction is 20: give'),
+      ({'fraction': True}, 'TransitionData.fraction is True: give'),
       ({'fraction': '20%'}, "TransitionData.fraction is '20%': give"),
       ({'sample_seed': -1}, 'TransitionData.sample_seed is -1'),
       ({'sample_seed': None}, 'TransitionData.sample_seed is None'),
@@ -234,6 +237,18 @@ class OptionsTest(transition_sets.FolderTest):
   )
   def test_an_environment_that_it_cannot_be_of_is_refused(self, id, message):
     self.check_refused(message, data(self.file(columns()), id=id).open)
+
+  def test_a_file_that_says_of_what_it_is_is_believed(self):
+    path = self.file(columns())
+    with h5py.File(path, 'a') as file:
+      file.attrs['environment'] = transition_sets.ID
+    self.assertEqual(len(data(path).open().actions), 120)
+    with h5py.File(path, 'a') as file:
+      file.attrs['environment'] = 'Pendulum-v0'
+    self.check_refused(
+        'data.hdf5 is of Pendulum-v0, and TransitionData.id is Pendulum-v1',
+        data(path).open,
+    )
 
   def test_fewer_transitions_than_a_batch_are_refused(self):
     source = data(self.file(columns()), fraction=0.1)

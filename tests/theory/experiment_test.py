@@ -1,4 +1,4 @@
-"""Runs of the theory through train: folders, verdicts, going on after a kill."""
+"""Runs of the theory through train: folder, verdicts, resuming after kill."""
 
 import dataclasses
 import pathlib
