@@ -26,6 +26,14 @@ KERNEL: tuple[Statement, ...] = (
         'srank_change', tolerance=-0.5, at_end=True,
     ),
     Statement(
+        'Section 4.1', 'so is srank(sum_{i=1}^k S^i), as C.11 has M_k',
+        'srank_shifted_change', tolerance=-0.5, at_end=True,
+    ),
+    Statement(
+        'Section 4.1', 'so is srank(A M_k), which maps rewards to Q_k',
+        'srank_map_change', tolerance=-0.5, at_end=True,
+    ),
+    Statement(
         'Corollary C.1.1', 'for PSD S srank(M_k) never rises',
         'psd_srank_rise', tolerance=0.0,
     ),
@@ -85,7 +93,7 @@ KERNEL: tuple[Statement, ...] = (
     Statement('C.23', 'f(k) never rises (relative)', 'f_rise'),
     Statement(
         'C.29',
-        "ratios at every t >= k_l are <= those at k_l and C.28's gap (relative)",
+        "ratios at t >= k_l are <= those at k_l and C.28's gap (relative)",
         'controlled_excess', tolerance=1e-8,
     ),
     Statement(
@@ -117,6 +125,10 @@ KERNEL: tuple[Statement, ...] = (
     Statement(
         'C.32', 'S = gamma P^pi A has eigenvalues below 1 (rho - 1)',
         'spectral_radius_excess', tolerance=0.0,
+    ),
+    Statement(
+        'C.32', 'as those of P^pi and A are below 1, S has them below gamma',
+        'spectral_radius_gamma_excess', tolerance=0.0,
     ),
     Statement(
         'C.32', 'they are <= gamma min(||A||_inf, ||P^pi||_2 ||A||_2)',
