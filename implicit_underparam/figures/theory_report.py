@@ -23,7 +23,8 @@ _RULE = """\
 Every row is a statement on the instances of a run: its seeds. A statement \
 *holds* on an instance if no fitting iteration violates it by more than the \
 tolerance, which is there for rounding and for steps of finite size; instances \
-on which its assumption fails are left out. Where the printed form is false, \
+on which its assumption fails are left out, and so are runs where it fails on \
+all. Where the printed form is false, \
 the corrected one follows it: [theory.md](theory.md) derives it.
 """
 
@@ -40,7 +41,17 @@ def verdict_lines(path: str | os.PathLike[str]) -> list[str]:
   run = runs.read(folder)
   if run is None:
     return []
-  return [x.line for x in judge(run, theory_claims.STATEMENTS)]
+  judgements = judge(run, theory_claims.STATEMENTS)
+  lines = [x.line for x in judgements if x.applies]
+  places = dict.fromkeys(
+      x.statement.place for x in judgements if not x.applies
+  )
+  if places:
+    lines.append(
+        'Nothing is said here of statements whose assumption no instance '
+        f'meets: of {"; ".join(places)}'
+    )
+  return lines
 
 
 def has_runs(collection: collection_lib.Collection) -> bool:
@@ -60,7 +71,9 @@ def document(collection: collection_lib.Collection) -> str:
     run = there.get(name)
     assert run is not None
     rows += [
-        _cells(name, x) for x in judge(run, theory_claims.STATEMENTS)
+        _cells(name, x)
+        for x in judge(run, theory_claims.STATEMENTS)
+        if x.applies
     ]
   # A norm's bars would end the cell.
   cells = [
@@ -91,6 +104,6 @@ def _cells(name: str, judgement: Judgement) -> tuple[str, ...]:
       statement.text,
       name,
       f'{int(np.sum(judgement.holds))} of {count}{left}',
-      f'{judgement.worst:.2g}' if count else '',
-      where if count and not judgement.holds.all() else '',
+      f'{judgement.worst:.2g}',
+      '' if judgement.holds.all() else where,
   )

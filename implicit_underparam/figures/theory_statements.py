@@ -59,12 +59,17 @@ class Judgement:
   left_out: int
 
   @property
+  def applies(self) -> bool:
+    """Whether any instance meets the assumption."""
+    return bool(len(self.instances))
+
+  @property
   def line(self) -> str:
     """The verdict in one line."""
     statement = self.statement
     form = ' (corrected)' if statement.corrected else ''
     start = f'{statement.place}{form}: {statement.text}: '
-    if not len(self.instances):
+    if not self.applies:
       return f'{start}no instance meets its assumption'
     count = f'{self.holds.sum()} of {len(self.holds)} instances'
     where = f'seed {self.seed}, k = {self.iteration}'

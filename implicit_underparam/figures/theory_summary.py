@@ -28,7 +28,8 @@ def draw(folder: pathlib.Path, run: runs.Run) -> pathlib.Path:
   Returns:
     The path of the picture, folder/summary.png.
   """
-  judgements = judge(run, theory_claims.STATEMENTS)
+  every = judge(run, theory_claims.STATEMENTS)
+  judgements = [x for x in every if x.applies] or every
   with drawing.settings():
     height = max(3.0, 1 + _LINE * len(judgements))
     figure = drawing.new_figure(10.5, height, 'constrained')

@@ -3,6 +3,7 @@
 import dataclasses
 
 import gin
+import jax
 import numpy as np
 
 from implicit_underparam import errors
@@ -74,13 +75,15 @@ class KernelIteration:
     fit = kernel_regression.fit(problem.kernel, problem.data, self.c)
     step = self.gamma * problem.transition @ fit
     schur, size = kernel_spectrum.schur_form(step), len(step)
-    return KernelState(
+    state = KernelState(
         problem, fit, np.linalg.qr(fit).R, step, schur,
         kernel_columns.fixed_excesses(problem, fit, self.gamma, schur),
         np.zeros(len(fit)), np.zeros_like(step), np.zeros(size, np.complex128),
         Before(np.full(size, np.nan), *np.full((2, 4), np.nan)),
         kernel_subsequence.no_members(size),
     )
+    # As a checkpoint restores them: the order counts in the last digit.
+    return jax.tree.map(lambda x: np.asarray(x, order='C'), state)
 
   def iterate(
       self, state: KernelState, iteration: int

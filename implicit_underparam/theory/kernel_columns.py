@@ -84,7 +84,7 @@ def ranks(state: KernelState, delta: float) -> np.ndarray:
       metrics.singular_values(state.factor @ state.total),
   )
   return np.array([
-      metrics.srank(None, delta, singular_values=x) for x in spectra
+      float(metrics.srank(None, delta, singular_values=x)) for x in spectra
   ])
 
 

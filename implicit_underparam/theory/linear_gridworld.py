@@ -247,14 +247,14 @@ class LinearGridworld:
   ) -> deep_linear.Weights:
     """Balanced but for the last layer, which is as wide as the pairs."""
     num_pairs, num_inputs = self._inputs.shape
-    scale = self.scale / np.sqrt(num_pairs)
+    scale = self.scale / float(np.sqrt(num_pairs))
     phi = scale * rng.standard_normal((num_pairs, num_inputs))
     last = scale * rng.standard_normal(num_pairs)
     if self.start == 'fixed_point':
       wanted = self._fixed_point(data)
       noise = rng.standard_normal(num_inputs)
       size = float(np.linalg.norm(wanted))
-      noise *= size / np.linalg.norm(noise)
+      noise = noise * (size / float(np.linalg.norm(noise)))
       # Every layer of a like size: a large last one needs tiny steps.
       phi = phi * size ** ((self.num_layers - 1) / self.num_layers)
       last = np.linalg.pinv(phi.T) @ (wanted + self.perturbation * noise)

@@ -92,6 +92,25 @@ class ReportTest(absltest.TestCase):
     [line] = theory_report.verdict_lines(run)
     self.assertIn('holds on 1 of 2 instances', line)
 
+  def test_a_statement_that_applies_nowhere_is_named_at_the_end(self):
+    columns = {
+        'a21_srank_rise': {1: [0.0, -1.0]},
+        'drop_without_growth': {1: [_NAN, _NAN]},
+    }
+    run = synthetic_runs.write(self.folder / 'td_far', columns)
+    (run / 'config.gin').write_text('Runner.loop = @TheoryLoop()\n')
+    lines = theory_report.verdict_lines(run)
+    self.assertLen(lines, 2)
+    self.assertStartsWith(lines[0], 'Figure A.21: ')
+    self.assertEqual(
+        lines[1],
+        'Nothing is said here of statements whose assumption no instance '
+        'meets: of Figure 5',
+    )
+    self._configure()
+    there = collection.Collection(self.folder)
+    self.assertNotIn('Figure 5', theory_report.document(there))
+
   def test_the_table_names_the_run_and_the_counter_example(self):
     self._configure()
     there = collection.Collection(self.folder)

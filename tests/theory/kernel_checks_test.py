@@ -37,6 +37,11 @@ _SWAP = GivenInstance(
     ((1, -0.99), (-0.99, 1)), ((0, 1), (1, 0)), (1.0, 0.0))
 
 
+def _spec(array):
+  """All of an array that a checkpoint must meet again, but its numbers."""
+  return array.dtype, array.shape, np.asarray(array).flags.c_contiguous
+
+
 def _run(experiment, seed=0, count=14):
   """{column: [count]} of one instance."""
   state, rows = experiment.init(np.random.default_rng(seed)), []
@@ -130,6 +135,20 @@ class VerdictTest(parameterized.TestCase):
         np.eye(4), np.eye(3, 4) * 0.9 + np.eye(3, 4, 1) * 0.1, (0, 0, 1.0))
     columns = _run(KernelIteration(chain, 0.99, 0.01), count=60)
     self.assertGreater(columns['c32_excess'][-1], 0.05)
+
+  @parameterized.parameters(
+      ReversibleInstance(4), CycleInstance(3, 1),
+      RandomInstance(kernels.RBFKernel(), 3, 2, 4))
+  def test_a_checkpoint_of_any_iteration_fits_the_first(self, instance):
+    experiment = KernelIteration(instance)
+    state = experiment.init(np.random.default_rng(0))
+    specs = jax.tree.map(_spec, state)
+    for x in jax.tree.leaves(state):
+      # Another order would not be continued to the last bit.
+      self.assertTrue(np.asarray(x).flags.c_contiguous)
+    for iteration in range(7):
+      state, _ = experiment.iterate(state, iteration)
+      self.assertEqual(jax.tree.map(_spec, state), specs)
 
   def test_ranks_are_those_of_explicit_matrices(self):
     instance = RandomInstance(kernels.RBFKernel(), 5, 2, 7)

@@ -79,6 +79,19 @@ class TrueTest(absltest.TestCase):
 
   @_CHECKED
   @given(
+      st.lists(st.floats(0, 0.99), min_size=2, max_size=9),
+      st.floats(0.01, 0.5))
+  def test_srank_falls_where_sigma_of_m_is_ordered_as_that_of_s(
+      self, sizes, delta):
+    # The least of them negative: even powers are PSD, and M_2 is in order.
+    eigenvalues = np.sort(sizes) * np.append(-1, np.ones(len(sizes) - 1))
+    sigma = [_of(eigenvalues, k) for k in range(2, 40, 2)]
+    self.assertTrue(np.all(np.diff(sigma[0]) >= 0))
+    ranks = [metrics.srank(np.diag(x), delta) for x in sigma]
+    self.assertLessEqual(np.diff(ranks).max(), 0)
+
+  @_CHECKED
+  @given(
       hnp.arrays(np.float64, (4, 4), elements=st.floats(-0.6, 0.6)),
       st.integers(1, 15),
   )
@@ -155,7 +168,7 @@ class FalseTest(absltest.TestCase):
 
   def test_theorem_4_1_flattening_srank_rises_on_even_k(self):
     # Two pairs that lead to each other, pi; g = [[1, -.99], [-.99, 1]].
-    swap, gram = np.array([[0, 1.0], [1, 0]]), np.array([[1, -0.99], [-0.99, 1]])
+    swap, gram = np.array([[0, 1], [1, 0]]), np.array([[1, -0.99], [-0.99, 1]])
     step = 0.99 * swap @ gram @ np.linalg.inv(gram + 0.01 * np.eye(2))
     self.assertLess(np.abs(step - step.T).max(), 1e-12)
     ranks, ratios = [], []
@@ -195,12 +208,11 @@ class FalseTest(absltest.TestCase):
     form = kernel_spectrum.schur_form(step)
     total = _sum(step, 200)
     moved = np.abs(_sigma(total) - 1 / (1 - form.radius)).max()
-    printed = kernel_spectrum.printed_departure(form.radius, form.departure, 200)
-    self.assertAlmostEqual(
-        printed, form.departure / (1 - form.radius) ** 2, 5)
+    size = (form.radius, form.departure)
+    printed = kernel_spectrum.printed_departure(*size, 200)
+    self.assertAlmostEqual(printed, size[1] / (1 - size[0]) ** 2, 5)
     self.assertGreater(moved, 1.13 * printed)
-    self.assertLess(moved, kernel_spectrum.exact_departure(
-        form.radius, form.departure, 200))
+    self.assertLess(moved, kernel_spectrum.exact_departure(*size, 200))
 
   def test_s_may_have_eigenvalues_above_1(self):
     # P = 1 e_1^T and A = a u u^T with u = (2, 1) / sqrt 5: 6/5 gamma a.
