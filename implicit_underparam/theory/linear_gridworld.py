@@ -248,8 +248,8 @@ class LinearGridworld:
     """Balanced but for the last layer, which is as wide as the pairs."""
     num_pairs, num_inputs = self._inputs.shape
     scale = self.scale / float(np.sqrt(num_pairs))
-    phi = scale * rng.standard_normal((num_pairs, num_inputs))
-    last = scale * rng.standard_normal(num_pairs)
+    phi: np.ndarray = scale * rng.standard_normal((num_pairs, num_inputs))
+    last: np.ndarray = scale * rng.standard_normal(num_pairs)
     if self.start == 'fixed_point':
       wanted = self._fixed_point(data)
       noise = rng.standard_normal(num_inputs)
