@@ -249,7 +249,7 @@ class LinearGridworld:
     num_pairs, num_inputs = self._inputs.shape
     scale = self.scale / float(np.sqrt(num_pairs))
     phi: np.ndarray = scale * rng.standard_normal((num_pairs, num_inputs))
-    last: np.ndarray = scale * rng.standard_normal(num_pairs)
+    last: np.ndarray = scale * rng.standard_normal((num_pairs,))
     if self.start == 'fixed_point':
       wanted = self._fixed_point(data)
       noise = rng.standard_normal(num_inputs)
