@@ -1,9 +1,12 @@
 """Thins finished runs to CSVs small enough to keep in git.
 
   python -m launch.collect --runs=DIR --out=results/gridworld
+  python -m launch.collect --runs=DIR --out=results/theory --every=1 --compress
 """
 
 import csv
+import gzip
+import io
 import pathlib
 import sys
 from collections.abc import Sequence
@@ -21,6 +24,7 @@ def define_flags() -> None:
       'every', 5, 'Keep one iteration in so many, and the first.', lower_bound=1
   )
   flags.DEFINE_integer('digits', 5, 'Significant digits to keep.')
+  flags.DEFINE_bool('compress', False, 'Write metrics.csv.gz.')
 
 
 def copy_configuration(run: pathlib.Path, out: pathlib.Path) -> None:
@@ -31,18 +35,29 @@ def copy_configuration(run: pathlib.Path, out: pathlib.Path) -> None:
 
 
 def thin(source: pathlib.Path, out: pathlib.Path, every: int) -> None:
-  """Copies metrics.csv with fewer rows and digits."""
+  """Copies metrics.csv with fewer rows and digits.
+
+  Args:
+    source: a metrics.csv.
+    out: what to write; compressed if its name ends with .gz.
+    every: keep one iteration in so many, and the first.
+  """
   with open(source, newline='') as file:
     header, *rows = list(csv.reader(file))
   iteration = header.index('iteration')
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(header)
+  for row in rows:
+    done = int(row[iteration]) + 1
+    if done % every == 0 or done == 1:
+      writer.writerow([_shorten(x) for x in row])
+  data = text.getvalue().encode()
   out.parent.mkdir(parents=True, exist_ok=True)
-  with open(out, 'w', newline='') as file:
-    writer = csv.writer(file, lineterminator='\n')
-    writer.writerow(header)
-    for row in rows:
-      done = int(row[iteration]) + 1
-      if done % every == 0 or done == 1:
-        writer.writerow([_shorten(x) for x in row])
+  # Without the time, so that the same rows are the same file.
+  out.write_bytes(
+      gzip.compress(data, mtime=0) if out.suffix == '.gz' else data
+  )
 
 
 def _shorten(text: str) -> str:
@@ -60,7 +75,8 @@ def main(argv: Sequence[str]) -> None:
     sys.exit(f'error: --runs={runs}: there is no metrics.csv below it')
   for path in found:
     out = pathlib.Path(FLAGS.out) / path.parent.relative_to(runs)
-    thin(path, out / 'metrics.csv', FLAGS.every)
+    name = 'metrics.csv.gz' if FLAGS.compress else 'metrics.csv'
+    thin(path, out / name, FLAGS.every)
     copy_configuration(path.parent, out)
   print(f'{len(found)} runs thinned to {FLAGS.out}')
 
