@@ -193,6 +193,7 @@ THEORY = Suite(
     axes={
         'srank': Axis('Effective rank srank$_{0.01}$'),
         'srank_lambda': Axis('Effective rank srank$_{0.01, \\lambda}$'),
+        'srank_map': Axis('Effective rank srank$_{0.01}$\nof $A M_k$'),
         'ranks': Axis('Effective rank srank$_{0.01}$'),
         'normalized_return': GRIDWORLD.axes['normalized_return'],
         'distance': Axis(

@@ -2,7 +2,8 @@
 
 from implicit_underparam.figures import drawing, layout, suites
 
-_RANKS = ('srank', 'srank_lambda')
+# Of M_k, and of A M_k, which maps rewards to Q_k.
+_KERNEL_RANKS = ('srank', 'srank_map')
 
 FIGURES = (
     layout.PaperFigure(
@@ -34,9 +35,24 @@ FIGURES = (
             layout.Line('kernel_symmetric', 'S symmetric', drawing.ORANGE),
             layout.Line('kernel_normal', 'S normal', drawing.GREEN),
             layout.Line('kernel_random', 'random MDP', drawing.PURPLE),
-            layout.Line('kernel_gridworld', 'gridworld', drawing.BLACK),
         ),
-        columns=_RANKS,
+        columns=_KERNEL_RANKS,
+        suite=suites.THEORY,
+    ),
+    layout.PaperFigure(
+        id='th_kernel_gridworld',
+        title='Theorem 4.1 on the gridworld',
+        lines=(
+            layout.Line('kernel_gridworld', 'RBF kernel', drawing.BLUE),
+            layout.Line(
+                'kernel_gridworld_ntk', "network's tangent kernel",
+                drawing.ORANGE,
+            ),
+            layout.Line(
+                'kernel_gridworld_off_policy', 'RBF, off-policy', drawing.GREEN
+            ),
+        ),
+        columns=_KERNEL_RANKS,
         suite=suites.THEORY,
     ),
     layout.PaperFigure(

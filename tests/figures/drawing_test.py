@@ -23,7 +23,8 @@ _ATARI = ('2b', '4d', '6b', 'a16', 'a20', 'a3', 'd1')
 _ONLINE = ('3b', '4b', 'a17', 'a22', 'a8', 'd1b', 'd2', 'onpen')
 _MINATAR = tuple(f'minatar_{x}' for x in (*_ATARI, *_ONLINE, 'rank_return'))
 _MUJOCO = ('2c', '3c', 'a5', 'a7_gradient')
-_THEORY = ('5', 'a21', 'th_compound', 'th_kernel', 'th_sv')
+_THEORY = ('5', 'a21', 'th_compound', 'th_kernel',
+           'th_kernel_gridworld', 'th_sv')
 
 
 def _pixels(path):
