@@ -84,13 +84,10 @@ class CommandTest(parameterized.TestCase):
     self.assertEqual(result.returncode, 1)
     self.assertEqual(result.stdout, '')
     self.assertEqual(
-        result.stderr, 'error: --figure=9 is unknown: choose one of 2a, 2b, '
-        '3a, 3b, 4a, 4b, 4c, 4d, 6a, 6b, a11a, a11b, a16, a17, a20, a22, a3, '
-        'a8, d1, d1b, d2, onpen, minatar_2b, minatar_4d, minatar_6b, '
-        'minatar_a3, minatar_a16, minatar_a20, minatar_d1, minatar_3b, '
-        'minatar_4b, minatar_a22, minatar_a8, minatar_a17, minatar_onpen, '
-        'minatar_d1b, minatar_d2, minatar_rank_return, 2c, a5, 3c, '
-        'a7_gradient, all\n')
+        result.stderr,
+        'error: --figure=9 is unknown: choose one of '
+        f'{", ".join(command.find_figures())}, all\n',
+    )
 
   def test_missing_runs(self):
     self.assertRegex(
