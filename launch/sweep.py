@@ -1,7 +1,8 @@
 """Runs a named sweep.
 
   python -m launch.sweep --list
-  python -m launch.sweep --sweep=gridworld --engine=local --base_dir=DIR
+  python -m launch.sweep --sweep=grid_off --engine=local --base_dir=DIR
+  python -m launch.sweep --status --base_dir=DIR
 """
 
 import difflib
@@ -11,35 +12,61 @@ import pathlib
 import pkgutil
 import re
 import shlex
+import shutil
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Sequence
 
 import tqdm
 from absl import app, flags
 
-from launch import local, sweeps
-from launch.run import Run
+from launch import planning, preflight, state, status, storage, sweeps
+from launch.driver import Driver, Event
+from launch.engines import build
+from launch.errors import SweepError
+from launch.experiment import SCALES, Sweep
+from launch.run import Task
 
 FLAGS = flags.FLAGS
+_REFRESH = 2.0  # Seconds.
 
 
 def define_flags() -> None:
   """Defines the command's flags; not at import, where they would collide."""
   flags.DEFINE_string('sweep', None, 'Name of the sweep.')
-  flags.DEFINE_string('base_dir', None, 'Folder of the sweep.')
-  flags.DEFINE_enum('engine', 'local', ['local'], 'What runs it.')
-  flags.DEFINE_integer(
-      'processes',
-      None,
-      'Runs at once; as many as there are cores if None.',
-      lower_bound=1,
+  flags.DEFINE_string(
+      'base_dir', None, 'Folder of the sweep; a path, or a URL as gs://B/D.'
   )
+  flags.DEFINE_enum(
+      'scale', 'laptop', SCALES,
+      'How large: seconds, what a laptop can do, or as printed.',
+  )
+  flags.DEFINE_enum('engine', 'local', list(build.ENGINES), 'What runs it.')
   flags.DEFINE_string(
       'only', '', 'Only runs whose name contains this regular expression.'
   )
+  flags.DEFINE_integer(
+      'retries', 2, 'Failures that a run may have and be tried again.',
+      lower_bound=0,
+  )
+  flags.DEFINE_integer(
+      'cpus', None, 'Cores a run, in the place of the sweep\'s.', 1
+  )
+  flags.DEFINE_float(
+      'gpus', None, 'GPUs a run, or a share of one, likewise; 0 for none.', 0
+  )
+  flags.DEFINE_integer('tpus', None, 'TPU chips a run, likewise.', 0)
+  flags.DEFINE_integer(
+      'seeds_per_run', None,
+      'Seeds that fit one device, trained as one program; 0 for all.', 0,
+  )
   flags.DEFINE_bool('dry_run', False, 'Print the commands only.')
   flags.DEFINE_bool('list', False, 'List the sweeps.')
+  flags.DEFINE_bool('status', False, 'Show how the sweep in --base_dir stands.')
+  flags.DEFINE_bool('report', True, 'Write report.html at the end.')
+  build.define_flags()
 
 
 def names() -> list[str]:
@@ -47,72 +74,209 @@ def names() -> list[str]:
   return sorted(x.name for x in pkgutil.iter_modules(sweeps.__path__))
 
 
-def load(name: str) -> list[Run]:
-  """The runs of a sweep."""
+def load(name: str) -> Sweep:
+  """A sweep.
+
+  Args:
+    name: of a module of `launch.sweeps`.
+
+  Raises:
+    SweepError: there is no such sweep; names the nearest.
+  """
   if name not in names():
-    near = difflib.get_close_matches(name, names(), 1)
+    near = difflib.get_close_matches(name.lower().replace('-', '_'), names(), 1)
     hint = f'; did you mean {near[0]}?' if near else ''
-    sys.exit(
-        f'error: --sweep={name}: there is no such sweep{hint} '
+    raise SweepError(
+        f'--sweep={name}: there is no such sweep{hint} '
         f'(there are: {", ".join(names())})'
     )
-  return importlib.import_module(f'launch.sweeps.{name}').RUNS
+  return importlib.import_module(f'launch.sweeps.{name}').SWEEP
+
+
+def list_sweeps() -> str:
+  """The sweeps with their runs and hours at each scale."""
+  every = {name: load(name) for name in names()}
+  size = max(map(len, every))
+  lines = [
+      f'{"":{size}}  ' + ''.join(f'{scale:>20}' for scale in SCALES),
+      *(
+          f'{name:{size}}  '
+          + ''.join(f'{planning.extent(x, scale):>20}' for scale in SCALES)
+          + f'  {x.title}'
+          for name, x in every.items()
+      ),
+  ]
+  return '\n'.join((*lines, planning.EXTENT))
 
 
 def main(argv: Sequence[str]) -> None:
-  """Runs the sweep that the flags name."""
-  # A scheduler's stop: the runs are stopped too, see `local.execute`.
+  """Does what the flags say, and shows a user's error as one line."""
+  # A scheduler's stop: the runs are stopped too, see `_execute`.
   signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-  if len(argv) > 1:
-    sys.exit(f'error: {argv[1]!r} is not a flag: write --sweep={argv[1]}')
-  if FLAGS.list:
-    for name in names():
-      print(f'{name}: {len(load(name))} runs')
-    return
-  if not FLAGS.sweep or not FLAGS.base_dir:
-    sys.exit('error: give --sweep=NAME and --base_dir=DIR, or --list')
-  base_dir = pathlib.Path(FLAGS.base_dir)
-  runs = _chosen(load(FLAGS.sweep))
-  if FLAGS.dry_run:
-    for run in runs:
-      print(shlex.join(run.command(base_dir)))
-    return
   try:
-    sys.exit(_execute(runs, base_dir))
+    if len(argv) > 1:
+      raise SweepError(f'{argv[1]!r} is not a flag: write --sweep={argv[1]}')
+    if FLAGS.list:
+      print(list_sweeps())
+    elif FLAGS.status:
+      show_status(_given('base_dir'))
+    else:
+      sys.exit(_sweep(_given('sweep'), _given('base_dir')))
+  except SweepError as error:
+    sys.exit(f'error: {error}')
   except OSError as error:
-    sys.exit(f'error: --base_dir={base_dir}: {error.strerror}')
+    sys.exit(f'error: --base_dir={FLAGS.base_dir}: {error.strerror or error}')
   except KeyboardInterrupt:
     print('interrupted: the same command goes on', file=sys.stderr)
     sys.exit(130)
 
 
-def _chosen(runs: Sequence[Run]) -> list[Run]:
+def show_status(base_dir: str) -> None:
+  """Prints the table; on a terminal, again and again until the sweep ends.
+
+  Args:
+    base_dir: the sweep's folder.
+
+  Raises:
+    SweepError: there is no sweep.json.
+  """
+  while True:
+    record = status.read(base_dir)
+    if not record:
+      raise SweepError(
+          f'--base_dir={base_dir} holds no {state.FILE}: start a sweep there'
+      )
+    if not sys.stdout.isatty():
+      print(status.table(base_dir, record, width=1000))
+      return
+    width, height = shutil.get_terminal_size()
+    text = status.table(base_dir, record, height, width)
+    print(f'\033[H\033[J{text}', flush=True)
+    if not status.is_alive(record):
+      return
+    time.sleep(_REFRESH)
+
+
+def _given(flag: str) -> str:
+  value = FLAGS[flag].value
+  if not value:
+    raise SweepError('give --sweep=NAME and --base_dir=DIR, or --list')
+  return value
+
+
+def _sweep(name: str, base_dir: str) -> int:
+  if not storage.is_remote(base_dir):
+    base_dir = os.path.abspath(base_dir)
+  sweep = load(name)
+  tasks = _chosen(planning.tasks(sweep, name, FLAGS.scale, _override()))
+  if FLAGS.dry_run:
+    for task in tasks:
+      print(shlex.join(planning.command(task, base_dir)))
+    return 0
+  engine = build.engine(FLAGS.engine, base_dir)
+  left = [task for task in tasks if not task.is_finished(base_dir)]
+  engine.check([task.resources for task in left])
+  if wrong := preflight.check(left, base_dir):
+    raise SweepError(preflight.describe(wrong, len(left)))
+  with state.locked(base_dir):
+    return _execute(name, sweep, tasks, base_dir, engine)
+
+
+def _override() -> planning.Override:
+  return planning.Override(
+      FLAGS.cpus, FLAGS.gpus, FLAGS.tpus, FLAGS.seeds_per_run
+  )
+
+
+def _chosen(tasks: Sequence[Task]) -> list[Task]:
   try:
     only = re.compile(FLAGS.only)
   except re.error as error:
-    sys.exit(f'error: --only={FLAGS.only}: {error}')
-  chosen = [run for run in runs if only.search(run.name)]
+    raise SweepError(f'--only={FLAGS.only}: {error}') from error
+  chosen = [task for task in tasks if only.search(task.name)]
   if not chosen:
-    sys.exit(f'error: --only={FLAGS.only}: no run has such a name')
+    raise SweepError(f'--only={FLAGS.only}: no run has such a name')
   return chosen
 
 
-def _execute(runs: Sequence[Run], base_dir: pathlib.Path) -> int:
-  num_processes = FLAGS.processes or os.cpu_count() or 1
-  done = sum(local.is_finished(base_dir, run) for run in runs)
+def _execute(
+    name: str,
+    sweep: Sweep,
+    tasks: Sequence[Task],
+    base_dir: str,
+    engine: build.Engine,
+) -> int:
+  record = state.State(base_dir, {
+      'sweep': name,
+      'scale': FLAGS.scale,
+      'engine': FLAGS.engine,
+      'experiments': sweep.experiments,
+      'figures': sweep.figures,
+      'command': shlex.join(['python', '-m', 'launch.sweep', *sys.argv[1:]]),
+  })
+  for task in tasks:
+    command = planning.command(task, base_dir)
+    record.plan(task, command, task.is_finished(base_dir))
+  record.write()
+  logs = planning.logs(base_dir)
+  try:
+    failed = _drive(tasks, base_dir, logs, engine, record)
+  except BaseException:
+    # Stopped in the middle: the runs stop too, and go on next time.
+    engine.stop()
+    record.end('stopped')
+    raise
+  engine.stop()
+  record.end('failed' if failed else 'finished')
+  for failure in failed:
+    print(f'failed: {failure}, see {logs}/logs/{failure}.txt')
+  if FLAGS.report:
+    _write_report(base_dir)
+  return 1 if failed else 0
+
+
+def _drive(
+    tasks: Sequence[Task],
+    base_dir: str,
+    logs: str,
+    engine: build.Engine,
+    record: state.State,
+) -> list[str]:
+  done = sum(task.is_finished(base_dir) for task in tasks)
   with tqdm.tqdm(
-      total=len(runs), initial=done, unit='run', disable=not sys.stderr.isatty()
+      total=len(tasks), initial=done, unit='run',
+      disable=not sys.stderr.isatty(),
   ) as progress:
 
-    def report(run: Run, code: int, seconds: float) -> None:
-      outcome = 'finished' if code == 0 else f'FAILED with exit code {code}'
-      progress.write(f'{run.name}: {outcome}, {seconds:.0f} s')
-      progress.update()
+    def report(event: Event) -> None:
+      progress.write(f'{event.name}: {event.text}, {event.seconds:.0f} s')
+      if event.state != state.WAITING:
+        progress.update()
 
-    failed = local.execute(runs, base_dir, num_processes, report)
-  for run in failed:
-    print(f'failed: {run.name}, see {base_dir}/logs/{run.name}.txt')
-  return 1 if failed else 0
+    return Driver(
+        tasks, base_dir, logs, engine, record, FLAGS.retries,
+        lambda task: planning.command(task, base_dir), report,
+    ).run()
+
+
+def _write_report(base_dir: str) -> None:
+  """Draws the page; a sweep that ran is not a failure because of it."""
+  if storage.is_remote(base_dir):
+    print(f'for the report, copy {base_dir} here and run: '
+          'python -m implicit_underparam.figures --report --runs=COPY')
+    return
+  command = [
+      sys.executable, '-m', 'implicit_underparam.figures', '--report',
+      f'--runs={base_dir}',
+  ]
+  written = subprocess.run(
+      command, capture_output=True, text=True, check=False
+  )
+  if written.returncode:
+    last = (written.stderr.strip().splitlines() or ['no reason given'])[-1]
+    print(f'note: no report was written: {last}', file=sys.stderr)
+  else:
+    print(f'report: {pathlib.Path(base_dir) / "report.html"}')
 
 
 if __name__ == '__main__':

@@ -4,44 +4,32 @@ The learning rate (0.005, as in every published script of Fu et al., in the
 place of 0.001) and what "offline" means (random-policy data that grows).
 """
 
-from launch.sweeps import gridworld
+from launch.experiment import SCALES, Sweep
+from launch.grid import NONE, Setting, runs
+from launch.settings.gridworld import PENALTY, grids
 
-_SETTINGS = {
-    'supervised_t10': 1.0,
-    'offline_fqi': 3.0,
-    'offline_fqi_t10': 1.0,
-    'offline_growing': 3.0,
-    'offline_growing_t10': 1.0,
-    'online_fqi': 3.0,
-    'online_fqi_n10': 1.0,
-    'supervised': 3.0,
-    'reinitialized': 3.0,
-    'oracle': 3.5,
-    'uniform_coverage': 3.0,
-    'exact': 5.0,
-    'exact_t10': 1.0,
-    'one_hot': 3.0,
-    'one_hot_n10': 1.0,
-    'one_hot_supervised': 3.0,
-}
-_PENALIZED = {'offline_fqi': 3.0, 'online_fqi': 3.0}
-_SUFFIX = '_lr5e-3'
-_BINDINGS = ('adam.learning_rate = 0.005',)
+_DATA = (
+    'offline_growing', 'offline_growing_t10', 'random_observations',
+    'sparse_reward',
+)
+_SETTINGS = (
+    'supervised_t10', 'offline_fqi', 'offline_fqi_t10', 'offline_growing',
+    'offline_growing_t10', 'online_fqi', 'online_fqi_n10', 'supervised',
+    'reinitialized', 'oracle', 'uniform_coverage', 'exact', 'exact_t10',
+    'one_hot', 'one_hot_n10', 'one_hot_supervised',
+)  # fmt: skip
+_RATE = Setting('_lr5e-3', gin_bindings=('adam.learning_rate = 0.005',))
 
-RUNS = [
-    *gridworld.runs(
-        {
-            'offline_growing': 3.0,
-            'offline_growing_t10': 1.0,
-            'random_observations': 3.0,
-            'sparse_reward': 3.0,
-        },
-        penalty=False,
-    ),
-    *gridworld.runs(_SETTINGS, _SUFFIX, _BINDINGS, penalty=False),
-    *(
-        run
-        for run in gridworld.runs(_PENALIZED, _SUFFIX, _BINDINGS)
-        if '_penalty' in run.name
-    ),
-]
+SWEEP = Sweep(
+    'Gridworld, what the paper leaves open',
+    ('GRID-OFF', 'GRID-ON', 'GRID-PEN'),
+    ('2a', '3a', '6a'),
+    {
+        scale: runs([
+            *grids(scale, _DATA),
+            *grids(scale, _SETTINGS, (NONE,), _RATE),
+            *grids(scale, ('offline_fqi', 'online_fqi'), (PENALTY,), _RATE),
+        ])
+        for scale in SCALES
+    },
+)

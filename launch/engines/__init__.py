@@ -1,0 +1,1 @@
+"""What runs a sweep's tasks: this machine, a Ray cluster, Slurm."""

@@ -1,0 +1,104 @@
+"""From a sweep as data to the tasks and the command lines of this time."""
+
+import dataclasses
+import hashlib
+import os
+import sys
+import tempfile
+from typing import NamedTuple
+
+from launch import storage
+from launch.errors import SweepError
+from launch.experiment import Sweep
+from launch.run import Resources, Task, split
+
+EXTENT = 'Runs, and the hours that they take one after another on a device each'
+
+
+class Override(NamedTuple):
+  """What flags put in the place of a sweep's own resources; None: nothing.
+
+  Fields:
+    cpus: cores of a run.
+    gpus: of a run.
+    tpus: chips of a run.
+    seeds_per_run: that fit one device; 0 for all.
+  """
+
+  cpus: int | None = None
+  gpus: float | None = None
+  tpus: int | None = None
+  seeds_per_run: int | None = None
+
+  def of(self, resources: Resources) -> Resources:
+    """The resources with what is given."""
+    given = {k: v for k, v in self._asdict().items() if v is not None}
+    return dataclasses.replace(resources, **given)
+
+
+def tasks(
+    sweep: Sweep, name: str, scale: str, override: Override
+) -> list[Task]:
+  """The tasks of a sweep at a scale, split into what fits a device.
+
+  Args:
+    sweep: which.
+    name: of it.
+    scale: one of `launch.experiment.SCALES`.
+    override: resources.
+
+  Raises:
+    SweepError: it has no such scale.
+  """
+  if scale not in sweep.scales:
+    there = ', '.join(sweep.scales)
+    raise SweepError(
+        f'--scale={scale}: {name} has none; choose one of {there}'
+    )
+  return split([
+      dataclasses.replace(task, resources=override.of(task.resources))
+      for task in sweep.scales[scale]
+  ])
+
+
+def extent(sweep: Sweep, scale: str) -> str:
+  """Such as '12 runs, 3.5 h'; '' where it has no such scale."""
+  every = sweep.scales.get(scale)
+  if not every:
+    return ''
+  hours = sum(task.cost for task in every) / 60
+  time = f'{hours:.1f} h' if hours >= 0.1 else f'{60 * hours:.0f} min'
+  if hours >= 100:
+    time = f'{hours / 24:.0f} days'
+  return f'{len(every)} runs, {time}'
+
+
+def command(task: Task, base_dir: str) -> list[str]:
+  """The words that do a task; with a remote folder, on a copy kept there.
+
+  Args:
+    task: which.
+    base_dir: the sweep's folder.
+  """
+  if not storage.is_remote(base_dir):
+    return task.command(base_dir)
+  copy = local_copy(base_dir, task.name)
+  return [
+      sys.executable, '-m', 'launch.mirror',
+      f'--remote={storage.join(base_dir, task.name)}', f'--local={copy}', '--',
+      *task.command(base_dir, copy),
+  ]
+
+
+def local_copy(base_dir: str, name: str) -> str:
+  """Where the copy of a remote run lies, the same on every machine."""
+  digest = hashlib.sha256(base_dir.encode()).hexdigest()[:12]
+  scratch = os.environ.get('TMPDIR', tempfile.gettempdir())
+  return os.path.join(scratch, f'implicit_underparam_{digest}', name)
+
+
+def logs(base_dir: str) -> str:
+  """The folder whose logs/ holds what tasks print."""
+  if not storage.is_remote(base_dir):
+    return base_dir
+  return local_copy(base_dir, '').rstrip('/')

@@ -1,0 +1,104 @@
+"""Starts a command as a process that does not outlive the one that started it.
+"""
+
+import ctypes
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+_PR_SET_PDEATHSIG = 1
+_LAST_BYTES = 4096
+
+
+def start(
+    command: Sequence[str],
+    log: pathlib.Path,
+    environment: Mapping[str, str],
+    cores: Sequence[int] = (),
+) -> subprocess.Popen:
+  """Starts a command whose output goes to a file.
+
+  Args:
+    command: words.
+    log: appended to; its folder is made.
+    environment: besides, and over, this process's own.
+    cores: that it is kept to; () for no restriction.
+  """
+  log.parent.mkdir(parents=True, exist_ok=True)
+  with open(log, 'a', encoding='utf-8') as file:
+    return subprocess.Popen(
+        list(command),
+        stdout=file,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, **environment},
+        preexec_fn=_before(cores),
+    )
+
+
+def _before(cores: Sequence[int]) -> Callable[[], None]:
+  """What the child does before it becomes the command.
+
+  A worker that is killed by SIGKILL cannot stop its run; a run that went on
+  would hold its folder against the one that is to take over.
+  """
+  parent = os.getpid()
+  library = ctypes.CDLL(None) if sys.platform == 'linux' else None
+
+  def prepare() -> None:
+    if cores and sys.platform == 'linux':
+      os.sched_setaffinity(0, set(cores))
+    if library is not None:
+      library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+      if os.getppid() != parent:
+        os._exit(1)
+
+  return prepare
+
+
+def stop(process: subprocess.Popen, patience: float = 30.0) -> None:
+  """Asks a process to end, and ends it if it does not.
+
+  Args:
+    process: which.
+    patience: seconds.
+  """
+  process.terminate()
+  try:
+    process.wait(patience)
+  except subprocess.TimeoutExpired:
+    process.kill()
+    process.wait()
+
+
+def last_line(log: pathlib.Path) -> str:
+  """What a log ends with, the line that says why if there is one.
+
+  Args:
+    log: need not exist.
+  """
+  try:
+    with open(log, 'rb') as file:
+      file.seek(0, os.SEEK_END)
+      file.seek(max(0, file.tell() - _LAST_BYTES))
+      text = file.read().decode(errors='replace')
+  except OSError:
+    return ''
+  lines = [line.strip() for line in text.splitlines() if line.strip()]
+  said = [line for line in lines if line.startswith('error: ')]
+  return (said or lines or [''])[-1]
+
+
+def describe(code: int, log: pathlib.Path) -> str:
+  """Why a process failed, in one line.
+
+  Args:
+    code: its exit code; negative for a signal.
+    log: with its output.
+  """
+  if code < 0:
+    return f'killed by {signal.Signals(-code).name}'
+  return last_line(log) or f'exit code {code}'

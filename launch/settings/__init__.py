@@ -1,0 +1,1 @@
+"""The settings that several sweeps share, a module an environment."""
