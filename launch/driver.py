@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from launch import records, storage
 from launch import state as states
+from launch import storage
 from launch.engines.engine import Engine, Job, Outcome
 from launch.run import Task, log_file
 
@@ -105,7 +105,7 @@ class Driver:
       return self._tasks[name].is_finished(self._base_dir)
     # Of an earlier sweep in this folder.
     path = storage.join(self._base_dir, name, 'run.json')
-    if records.read(path).get('status') == 'finished':
+    if storage.read_json(path).get('status') == 'finished':
       return True
     meta = storage.join(self._base_dir, name, 'meta.json')
     return storage.read_text(meta) is not None

@@ -5,7 +5,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from launch import records, storage
+from launch import storage
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Run(Task):
 
   def is_finished(self, base_dir: str) -> bool:
     """Whether run.json says so."""
-    status = records.read(storage.join(base_dir, self.name, 'run.json'))
+    status = storage.read_json(storage.join(base_dir, self.name, 'run.json'))
     return status.get('status') == 'finished'
 
   def parts(self) -> 'Sequence[Run]':

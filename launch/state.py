@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from launch import records, storage
+from launch import storage
 from launch.errors import SweepError
 from launch.run import Task
 
@@ -138,7 +138,7 @@ def read(base_dir: str) -> dict[str, Any]:
   Args:
     base_dir: the sweep's folder.
   """
-  return records.read(storage.join(base_dir, FILE))
+  return storage.read_json(storage.join(base_dir, FILE))
 
 
 @contextlib.contextmanager

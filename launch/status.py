@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from launch import records, storage
 from launch import state as states
+from launch import storage
 
 _ORDER = (
     states.RUNNING, states.QUEUED, states.FAILED, states.BLOCKED,
@@ -165,4 +165,4 @@ def _minutes(value: float) -> str:
 
 def read(base_dir: str) -> dict[str, Any]:
   """What sweep.json says; {} where there is none."""
-  return records.read(storage.join(base_dir, states.FILE))
+  return storage.read_json(storage.join(base_dir, states.FILE))
