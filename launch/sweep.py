@@ -173,12 +173,12 @@ def _sweep(name: str, base_dir: str) -> int:
     for task in tasks:
       print(shlex.join(planning.command(task, base_dir)))
     return 0
-  engine = build.engine(FLAGS.engine, base_dir)
-  left = [task for task in tasks if not task.is_finished(base_dir)]
-  engine.check([task.resources for task in left])
-  if wrong := preflight.check(left, base_dir):
-    raise SweepError(preflight.describe(wrong, len(left)))
   with state.locked(base_dir):
+    left = [task for task in tasks if not task.is_finished(base_dir)]
+    engine = build.engine(FLAGS.engine, base_dir)
+    engine.check([task.resources for task in left])
+    if wrong := preflight.check(left, base_dir):
+      raise SweepError(preflight.describe(wrong, len(left)))
     return _execute(name, sweep, tasks, base_dir, engine)
 
 
@@ -228,6 +228,7 @@ def _execute(
     raise
   engine.stop()
   record.end('failed' if failed else 'finished')
+  print(f'{len(tasks) - len(failed)} of {len(tasks)} runs are finished')
   for failure in failed:
     print(f'failed: {failure}, see {logs}/logs/{failure}.txt')
   if FLAGS.report:

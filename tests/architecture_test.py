@@ -94,6 +94,7 @@ ALLOWED = {
     'rows': {'types', 'evaluation', 'writers'},
     'figures': {'figures'},
     'configuration': set(),
+    'check': {'configuration', 'runner'},
 }
 _OUTERMOST = {'__init__', 'train', 'runner', 'diagnose'}
 # Commands that stand beside what they are about, and what they need besides.
