@@ -132,7 +132,10 @@ class _Process:
       process.wait()
       raise
     if self._is_lost:
-      self._lease.check()
+      raise SweepError(
+          'another mirror took the remote folder over while this one was not '
+          'heard of: the command was stopped, and goes on there'
+      )
     self._copy_the_end()
     return 128 - code if code < 0 else code
 

@@ -49,6 +49,7 @@ class Copy:
       SweepError: the local folder holds something else, or the remote one is
         damaged.
     """
+    self._local.mkdir(parents=True, exist_ok=True)
     mirror_snapshot.discard_staged(self._local)
     found = self._remote.manifest()
     if found is None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from launch import mirror_manifest, storage
 from launch.errors import SweepError
 from launch.mirror_manifest import Manifest, Stamp
-from launch.mirror_snapshot import CHECKPOINTS, LAST
+from launch.mirror_snapshot import CHECKPOINTS, LAST, is_growing
 
 
 class RemoteFolder:
@@ -52,7 +52,7 @@ class RemoteFolder:
         name: Stamp(int(about.get('size') or 0), 0)
         for name, about in names.items()
         if name not in LAST
-        and not any(x.startswith('.') for x in name.split('/'))
+        and (is_growing(name) or not _is_hidden(name))
     }
 
   def read(self, name: str) -> bytes | None:
@@ -145,3 +145,7 @@ class RemoteFolder:
 
   def _path(self, name: str) -> str:
     return f'{self._root}/{name}'
+
+
+def _is_hidden(name: str) -> bool:
+  return any(x.startswith('.') for x in name.split('/'))

@@ -169,7 +169,7 @@ def _take_files(
       entries = {x: _entry(folder / x) for x in names}
       # A file that is renamed while a folder is listed may be in no list.
       if names == sorted(_names(folder)):
-        growing = {x: e for x, e in entries.items() if _is_growing(x)}
+        growing = {x: e for x, e in entries.items() if is_growing(x)}
         return {x: entries[x] for x in names if x not in growing}, growing
   raise Moved(f'{folder} changed all the time')
 
@@ -184,7 +184,7 @@ def _names(folder: pathlib.Path) -> Iterator[str]:
     ]
     for name in files:
       path = (inner / name).as_posix()
-      if path not in apart and (not _is_temporary(name) or _is_growing(path)):
+      if path not in apart and (not _is_temporary(name) or is_growing(path)):
         yield path
 
 
@@ -192,8 +192,12 @@ def _is_temporary(name: str) -> bool:
   return name.startswith('.') or name.endswith(('.unfinished', '.tmp'))
 
 
-def _is_growing(path: str) -> bool:
-  """Whether it is a file of a replay log that no checkpoint of it has yet."""
+def is_growing(path: str) -> bool:
+  """Whether it is a file of a replay log that is not complete.
+
+  Args:
+    path: in the run's folder, with '/'.
+  """
   name = path.rpartition('/')[2]
   is_hidden = name.startswith('.') and name.endswith('.gz.tmp')
   return is_hidden and path.startswith('replay/')

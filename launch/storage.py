@@ -202,8 +202,13 @@ def write_bytes(files: Any, path: str, data: bytes) -> None:
   folder, _, name = path.rpartition('/')
   files.makedirs(folder, exist_ok=True)
   temporary = f'{folder}/.{name}.{uuid.uuid4().hex[:8]}.tmp'
-  files.pipe_file(temporary, data)
-  files.mv(temporary, path)
+  try:
+    files.pipe_file(temporary, data)
+    files.mv(temporary, path)
+  except Exception:
+    with contextlib.suppress(FileNotFoundError):
+      files.rm_file(temporary)
+    raise
 
 
 def is_object_store(files: Any) -> bool:
