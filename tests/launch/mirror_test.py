@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from unittest import mock
 import fake_run
 from absl.testing import absltest, parameterized
 
-from launch import mirror, mirror_folder, mirror_restore, storage
+from launch import mirror, mirror_folder, mirror_restore, mirror_snapshot, storage
 from launch.errors import SweepError
 from launch.mirror_lease import Lease
 
@@ -85,6 +86,84 @@ def failing(
     yield opened
 
 
+class SnapshotTest(absltest.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.folder = pathlib.Path(self.create_tempdir().full_path)
+
+  def take(self, start: int, look: int, steps: int, target: str) -> bool:
+    """Takes a snapshot; at one of the looks at the folder the run goes on.
+
+    Returns:
+      Whether there were as many looks.
+    """
+    local = self.folder / f'from_{target}'
+    run = fake_run.FakeRun(local).steps()
+    for _ in itertools.islice(run, start):
+      pass
+    looks = 0
+
+    def meanwhile() -> None:
+      nonlocal looks
+      if looks == look:
+        for _ in itertools.islice(run, steps):
+          pass
+      looks += 1
+
+    with contextlib.ExitStack() as stack:
+      for name in ('complete_checkpoints', '_read', '_stage', '_link', '_names'):
+        stack.enter_context(before(name, meanwhile))
+      snapshot = mirror_snapshot.take(local, ())
+    self.lay_out(snapshot, self.folder / f'to_{target}')
+    return looks > look
+
+  def lay_out(
+      self, snapshot: mirror_snapshot.Snapshot, folder: pathlib.Path
+  ) -> None:
+    files = snapshot.files | snapshot.growing | snapshot.staged
+    for name, entry in files.items():
+      (folder / name).parent.mkdir(parents=True, exist_ok=True)
+      shutil.copyfile(entry.source, folder / name)
+    for number in snapshot.checkpoints:
+      for name in ('leaves.json', 'array/d/data'):
+        self.assertIn(f'checkpoints/{number}/{name}', snapshot.staged)
+    if snapshot.metrics is not None:
+      (folder / 'metrics.csv').write_bytes(snapshot.metrics)
+
+  def step_with_three_checkpoints(self) -> int:
+    folder = self.folder / 'counted'
+    for i, _ in enumerate(fake_run.FakeRun(folder).steps(), 1):
+      if len(mirror_snapshot.complete_checkpoints(folder)) == 3:
+        return i
+    raise AssertionError('no step has three')
+
+  def test_whatever_happens_meanwhile_it_can_be_gone_on_with(self):
+    # Before a checkpoint, in between, and before one of three is removed.
+    starts = (8, 50, self.step_with_three_checkpoints())
+    for start, steps in itertools.product(starts, (3, 45)):
+      for look in range(100):
+        name = f'{start}_{steps}_{look}'
+        if not self.take(start, look, steps, name):
+          break
+        with self.subTest(name):
+          run = fake_run.FakeRun(self.folder / f'to_{name}').steps()
+          for _ in itertools.islice(run, 6):
+            pass
+      self.assertGreater(look, 3)
+
+
+def before(name: str, meanwhile: Callable[[], None]) -> Any:
+  """Has something happen whenever a snapshot looks at the folder."""
+  real = getattr(mirror_snapshot, name)
+
+  def call(*args: Any) -> Any:
+    meanwhile()
+    return real(*args)
+
+  return mock.patch.object(mirror_snapshot, name, call)
+
+
 class CopyTest(parameterized.TestCase):
 
   def setUp(self):
@@ -135,8 +214,8 @@ class CopyTest(parameterized.TestCase):
       pass
 
   def test_every_change_of_an_update_may_be_the_last(self):
-    # Before the first checkpoint, and across three of them and a log's end.
-    for steps, more in ((5, 12), (75, 95)):
+    # Across the first checkpoint, and across three more and a log's end.
+    for steps, more in ((5, 45), (75, 95)):
       number = self.changes_of_an_update(steps, more)
       self.assertGreater(number, 6)
       for k in range(number):
@@ -151,7 +230,7 @@ class CopyTest(parameterized.TestCase):
           self.assert_as_undisturbed(self.finish_elsewhere())
 
   def test_kills_and_a_run_that_goes_on_meanwhile(self):
-    for seed in range(12):
+    for seed in range(8):
       chance = random.Random(seed)
       self.url = f'file://{self.folder}/chance_{seed}'
       state, is_killed = {}, True
@@ -161,7 +240,7 @@ class CopyTest(parameterized.TestCase):
         try:
           with failing(
               chance.randrange(150),
-              lambda: self.advance(chance.choice((0, 0, 1, 7))),
+              lambda: self.advance(chance.choice((0, 0, 0, 1, 7, 60))),
           ):
             copy = self.copy(local)
             copy.restore()
@@ -205,11 +284,7 @@ class CopyTest(parameterized.TestCase):
       copy.update()
     copy.update()
     remote = self.folder / 'remote'
-    names = {
-        x.relative_to(local).as_posix()
-        for x in local.rglob('*')
-        if x.is_file() and '.mirror' not in x.parts
-    }
+    names = self.names(local)
     found = {
         x.relative_to(remote).as_posix()
         for x in remote.rglob('*')
@@ -222,6 +297,13 @@ class CopyTest(parameterized.TestCase):
     self.assertEqual(
         (remote / 'metrics.csv').read_bytes(), self.expected['metrics.csv']
     )
+
+  def names(self, folder: pathlib.Path) -> set[str]:
+    return {
+        x.relative_to(folder).as_posix()
+        for x in folder.rglob('*')
+        if x.is_file() and '.mirror' not in x.parts
+    }
 
   def growing(self, names: set[str]) -> set[str]:
     return {x for x in names if x.endswith('.gz.tmp')}
@@ -260,14 +342,52 @@ class CopyTest(parameterized.TestCase):
     copy = self.copy(other)
     copy.restore()
     self.run = fake_run.FakeRun(other).steps()
-    self.advance(100)
+    self.advance(40)
     copy.update()
     first = self.folder / 'local_0'
+    for _ in itertools.islice(fake_run.FakeRun(first).steps(), 90):
+      pass
+    self.assertGreater(*(
+        int(mirror_snapshot.complete_checkpoints(x)[-1]) for x in (first, other)
+    ))
     self.copy(first).restore()
+    self.assertEqual(self.names(first), self.names(other))
     self.assertEqual(
         (first / 'metrics.csv').read_bytes(),
         (other / 'metrics.csv').read_bytes(),
     )
+
+  def test_a_file_that_grew_otherwise_is_copied_anew(self):
+    self.update_once(60)
+    other = self.elsewhere()
+    copy = self.copy(other)
+    copy.restore()
+    path = max(other.rglob('*.gz.tmp'))
+    number = mirror_snapshot.complete_checkpoints(other)[-1]
+    shutil.copytree(
+        other / 'checkpoints' / number, other / 'checkpoints' / '1000'
+    )
+    path.write_bytes(os.urandom(path.stat().st_size + 10))
+    copy.update()
+    third = self.elsewhere()
+    self.copy(third).restore()
+    self.assertEqual(
+        (third / path.relative_to(other)).read_bytes(), path.read_bytes()
+    )
+
+  def test_a_kill_while_it_is_brought_does_no_harm(self):
+    self.update_once(100)
+    local = self.elsewhere()
+    with (
+        mock.patch.object(mirror_restore, '_join', side_effect=Killed),
+        self.assertRaises(Killed),
+    ):
+      self.copy(local).restore()
+    self.assertNotEmpty(self.names(local))
+    self.copy(local).restore()
+    for _ in fake_run.FakeRun(local).steps():
+      pass
+    self.assert_as_undisturbed(local)
 
   def test_what_is_of_something_else_is_not_removed(self):
     self.update_once(60)
