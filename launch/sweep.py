@@ -145,6 +145,10 @@ def main(argv: Sequence[str]) -> None:
       sys.exit(_sweep(_given('sweep'), _given('base_dir')))
   except SweepError as error:
     sys.exit(f'error: {error}')
+  except BrokenPipeError:
+    # As `--list | head` leaves it; what is not yet written has no reader.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
   except OSError as error:
     sys.exit(f'error: --base_dir={FLAGS.base_dir}: {error.strerror or error}')
   except KeyboardInterrupt:
