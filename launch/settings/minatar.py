@@ -31,8 +31,8 @@ _LAPTOP = {
 }
 _SMOKE = (
     'Runner.num_iterations = 2',
-    'OnlineLoop.training_steps = 300',
-    'OnlineLoop.min_replay_history = 280',
+    'OnlineLoop.training_steps = 400',
+    'OnlineLoop.min_replay_history = 400',
     'OnlineLoop.probe_size = 256',
     'OfflineLoop.gradient_steps = 20',
     'OfflineLoop.probe_size = 256',
@@ -42,14 +42,20 @@ _SMOKE = (
 
 
 class _Scale(NamedTuple):
+  """What the runs of a scale have in common.
+
+  Fields:
+    games: names.
+    seeds: of each run.
+  """
+
   games: tuple[str, ...]
   seeds: tuple[int, ...]
-  ratios: tuple[float, ...]
 
 
 _SCALES = {
-    'smoke': _Scale(('Breakout',), (0, 1), (1, 4, 8)),
-    'laptop': _Scale(GAMES, (0, 1, 2, 3, 4), RATIOS),
+    'smoke': _Scale(('Breakout',), (0, 1)),
+    'laptop': _Scale(GAMES, (0, 1, 2, 3, 4)),
 }
 
 
@@ -74,7 +80,7 @@ def online(
               ),
               {
                   'game': games,
-                  'ratio': [_ratio(agent, x) for x in ratios if x in some],
+                  'ratio': _ratios(scale, agent, ratios),
                   'alpha': _penalties(scale, alphas),
                   'size': (_size(scale, agent),),
               },
@@ -82,7 +88,7 @@ def online(
               seeds=seeds,
           )
       ])
-      for scale, (games, seeds, some) in _SCALES.items()
+      for scale, (games, seeds) in _SCALES.items()
   }
 
 
@@ -125,13 +131,13 @@ def offline(
               )
           ]),
       )
-      for scale, (games, seeds, _) in _SCALES.items()
+      for scale, (games, seeds) in _SCALES.items()
   }
 
 
 def _log(scale: str) -> Sequence[Task]:
   """The runs whose logs the offline ones read."""
-  games, seeds, _ = _SCALES[scale]
+  games, seeds = _SCALES[scale]
   return runs([
       Grid(
           f'{_LOG}{{size}}',
@@ -148,7 +154,7 @@ def _log(scale: str) -> Sequence[Task]:
 
 def _preparations(scale: str, percents: Sequence[int]) -> Sequence[Task]:
   """Sets of transitions that are drawn one by one, without replacement."""
-  games, seeds, _ = _SCALES[scale]
+  games, seeds = _SCALES[scale]
   return [
       Preparation(
           f'prepared/{game}_{seed}_{percent}',
@@ -165,6 +171,14 @@ def _preparations(scale: str, percents: Sequence[int]) -> Sequence[Task]:
       for percent in percents
       for seed in seeds
   ]
+
+
+def _ratios(
+    scale: str, agent: str, ratios: Sequence[float]
+) -> list[Setting]:
+  if scale == 'smoke':
+    ratios = sorted({min(ratios), max(ratios)})
+  return [_ratio(agent, x) for x in ratios]
 
 
 def _ratio(agent: str, ratio: float) -> Setting:

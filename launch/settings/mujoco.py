@@ -24,14 +24,22 @@ _KEPT = 'Runner.log_replay = True'
 _PAPER = Resources(cpus=2, gpus=0.25)
 _SMOKE = (
     'Runner.num_iterations = 2',
-    'OnlineLoop.training_steps = 400',
+    'EpisodeEvaluation.num_steps = 50',
+    'EpisodeEvaluation.num_environments = 1',
+)
+_SMOKE_ONLINE = (
+    *_SMOKE,
+    'OnlineLoop.training_steps = 300',
     'OnlineLoop.min_replay_history = 300',
     'OnlineLoop.probe_size = 256',
+    'Replay.batch_size = 32',
+)
+_SMOKE_OFFLINE = (
+    *_SMOKE,
     'OfflineLoop.gradient_steps = 20',
     'OfflineLoop.steps_per_dispatch = 20',
     'OfflineLoop.probe_size = 64',
-    'EpisodeEvaluation.num_steps = 50',
-    'EpisodeEvaluation.num_environments = 1',
+    'TransitionData.batch_size = 32',
 )
 
 
@@ -64,10 +72,10 @@ _SCALES = {
     'smoke': _Scale(
         ('Hopper',),
         (0, 1),
-        {'1': _length(0.5, *_SMOKE), '8': _length(0.5, *_SMOKE)},
+        {x: _length(0.5, *_SMOKE_ONLINE) for x in ('1', '8')},
         {
-            'sac_offline': _length(0.4, *_SMOKE),
-            'cql_offline': _length(0.5, *_SMOKE),
+            'sac_offline': _length(0.4, *_SMOKE_OFFLINE),
+            'cql_offline': _length(0.5, *_SMOKE_OFFLINE),
         },
         _SHORT_FILES,
     ),
