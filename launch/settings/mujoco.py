@@ -38,7 +38,7 @@ _SMOKE_OFFLINE = (
     *_SMOKE,
     'OfflineLoop.gradient_steps = 20',
     'OfflineLoop.steps_per_dispatch = 20',
-    'OfflineLoop.probe_size = 64',
+    'OfflineLoop.probe_size = 256',
     'TransitionData.batch_size = 32',
 )
 
