@@ -7,5 +7,8 @@ _CONFIGURATIONS = (
 )
 
 SWEEP = theory.sweep(
-    'Gridworld, two effective ranks', ('GRID-EIG',), ('a21',), _CONFIGURATIONS
+    'Gridworld, two effective ranks',
+    ('GRID-EIG',),
+    ('a21',),
+    _CONFIGURATIONS,
 )

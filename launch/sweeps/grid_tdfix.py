@@ -7,5 +7,8 @@ _CONFIGURATIONS = (
 )
 
 SWEEP = theory.sweep(
-    'Gridworld, near the TD fixed point', ('GRID-TDFIX',), ('5',), _CONFIGURATIONS
+    'Gridworld, near the TD fixed point',
+    ('GRID-TDFIX',),
+    ('5',),
+    _CONFIGURATIONS,
 )

@@ -7,5 +7,8 @@ _CONFIGURATIONS = (
 )
 
 SWEEP = theory.sweep(
-    'Theory, rank from fit to fit', ('TH-COMPOUND',), ('th_compound',), _CONFIGURATIONS
+    'Theory, rank from fit to fit',
+    ('TH-COMPOUND',),
+    ('th_compound',),
+    _CONFIGURATIONS,
 )

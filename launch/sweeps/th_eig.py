@@ -8,5 +8,8 @@ _CONFIGURATIONS = (
 )
 
 SWEEP = theory.sweep(
-    'Theory, the rank of eigenvalues', ('TH-EIG',), ('th_kernel',), _CONFIGURATIONS
+    'Theory, the rank of eigenvalues',
+    ('TH-EIG',),
+    ('th_kernel',),
+    _CONFIGURATIONS,
 )

@@ -9,5 +9,8 @@ _CONFIGURATIONS = (
 )
 
 SWEEP = theory.sweep(
-    'Theory, the rank of M_k', ('TH-KERNEL',), ('th_kernel', 'th_kernel_gridworld'), _CONFIGURATIONS
+    'Theory, the rank of M_k',
+    ('TH-KERNEL',),
+    ('th_kernel', 'th_kernel_gridworld'),
+    _CONFIGURATIONS,
 )

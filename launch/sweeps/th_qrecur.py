@@ -7,5 +7,8 @@ _CONFIGURATIONS = (
 )
 
 SWEEP = theory.sweep(
-    'Theory, Q_k in closed form', ('TH-QRECUR',), ('th_kernel',), _CONFIGURATIONS
+    'Theory, Q_k in closed form',
+    ('TH-QRECUR',),
+    ('th_kernel',),
+    _CONFIGURATIONS,
 )

@@ -7,5 +7,8 @@ _CONFIGURATIONS = (
 )
 
 SWEEP = theory.sweep(
-    'Theory, growth of singular values', ('TH-SV',), ('th_sv',), _CONFIGURATIONS
+    'Theory, growth of singular values',
+    ('TH-SV',),
+    ('th_sv',),
+    _CONFIGURATIONS,
 )
