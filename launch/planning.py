@@ -5,14 +5,13 @@ import hashlib
 import os
 import sys
 import tempfile
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from launch import storage
 from launch.errors import SweepError
 from launch.experiment import Sweep
-from launch.run import Resources, Task, split
-
-EXTENT = 'Runs, and the hours that they take one after another on a device each'
+from launch.run import Resources, Run, Task, split
 
 
 class Override(NamedTuple):
@@ -61,16 +60,42 @@ def tasks(
   ])
 
 
+def check_readable(chosen: Sequence[Task], base_dir: str) -> None:
+  """Looks whether what tasks read of each other can be opened.
+
+  Args:
+    chosen: the tasks.
+    base_dir: the sweep's folder.
+
+  Raises:
+    SweepError: it is behind a URL, and `train` opens local folders alone.
+  """
+  if not storage.is_remote(base_dir):
+    return
+  readers = [task.name for task in chosen if task.reads_sweep()]
+  if readers:
+    count = f' ({len(readers)} runs do so)' * (len(readers) > 1)
+    raise SweepError(
+        f'--base_dir={base_dir}: {readers[0]} reads what other runs leave '
+        f'there{count}: give a local folder or a shared file system, or leave '
+        'such runs out with --only'
+    )
+
+
 def extent(sweep: Sweep, scale: str) -> str:
   """Such as '12 runs, 3.5 h'; '' where it has no such scale."""
   every = sweep.scales.get(scale)
   if not every:
     return ''
+  count = sum(isinstance(task, Run) for task in every)
   hours = sum(task.cost for task in every) / 60
-  time = f'{hours:.1f} h' if hours >= 0.1 else f'{60 * hours:.0f} min'
   if hours >= 100:
     time = f'{hours / 24:.0f} days'
-  return f'{len(every)} runs, {time}'
+  elif hours >= 1:
+    time = f'{hours:.1f} h'
+  else:
+    time = f'{max(60 * hours, 1):.0f} min'
+  return f'{count} run{"s" * (count != 1)}, {time}'
 
 
 def command(task: Task, base_dir: str) -> list[str]:

@@ -23,7 +23,15 @@ from collections.abc import Sequence
 import tqdm
 from absl import app, flags
 
-from launch import planning, preflight, state, status, storage, sweeps
+from launch import (
+  listing,
+  planning,
+  preflight,
+  state,
+  status,
+  storage,
+  sweeps,
+)
 from launch.driver import Driver, Event
 from launch.engines import build
 from launch.errors import SweepError
@@ -116,18 +124,7 @@ def _load_file(path: pathlib.Path) -> Sweep:
 
 def list_sweeps() -> str:
   """The sweeps with their runs and hours at each scale."""
-  every = {name: load(name) for name in names()}
-  size = max(map(len, every))
-  lines = [
-      f'{"":{size}}  ' + ''.join(f'{scale:>20}' for scale in SCALES),
-      *(
-          f'{name:{size}}  '
-          + ''.join(f'{planning.extent(x, scale):>20}' for scale in SCALES)
-          + f'  {x.title}'
-          for name, x in every.items()
-      ),
-  ]
-  return '\n'.join((*lines, planning.EXTENT))
+  return listing.table({name: load(name) for name in names()})
 
 
 def main(argv: Sequence[str]) -> None:
@@ -194,6 +191,7 @@ def _sweep(name: str, base_dir: str) -> int:
     base_dir = os.path.abspath(base_dir)
   sweep = load(name)
   tasks = _chosen(planning.tasks(sweep, name, FLAGS.scale, _override()))
+  planning.check_readable(tasks, base_dir)
   if FLAGS.dry_run:
     for task in tasks:
       print(shlex.join(planning.command(task, base_dir)))
