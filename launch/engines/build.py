@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from absl import flags
 
 from launch import planning
-from launch.engines import local
+from launch.engines import local, ray_engine
 from launch.engines.engine import Engine
 
 __all__ = ('ENGINES', 'Engine', 'define_flags', 'engine')
@@ -21,6 +21,17 @@ def define_flags() -> None:
       None,
       'local: runs at once; as many as cores and devices allow if None.',
       lower_bound=1,
+  )
+  flags.DEFINE_string(
+      'ray_address',
+      '',
+      'ray: a running cluster, as auto, host:6379 or ray://host:10001; Ray is '
+      'started on this machine if empty.',
+  )
+  flags.DEFINE_string(
+      'ray_working_dir',
+      '',
+      'ray: folder sent to workers that lack it, say a checkout.',
   )
 
 
@@ -42,4 +53,12 @@ def _local(base_dir: str) -> Engine:
   return local.LocalEngine(cache, FLAGS.processes)
 
 
-ENGINES: Mapping[str, Callable[[str], Engine]] = {'local': _local}
+def _ray(base_dir: str) -> Engine:
+  cache = pathlib.Path(planning.logs(base_dir)) / '.compiled'
+  return ray_engine.RayEngine(cache, FLAGS.ray_address, FLAGS.ray_working_dir)
+
+
+ENGINES: Mapping[str, Callable[[str], Engine]] = {
+    'local': _local,
+    'ray': _ray,
+}
