@@ -19,7 +19,13 @@ from unittest import mock
 import fake_run
 from absl.testing import absltest, parameterized
 
-from launch import mirror, mirror_folder, mirror_restore, mirror_snapshot, storage
+from launch import (
+  mirror,
+  mirror_folder,
+  mirror_restore,
+  mirror_snapshot,
+  storage,
+)
 from launch.errors import SweepError
 from launch.mirror_lease import Lease
 

@@ -11,12 +11,12 @@ from absl.testing import absltest, parameterized
 from implicit_underparam import check, configuration
 from implicit_underparam.figures import __main__ as figures
 from implicit_underparam.figures import claims, suites
-from launch import listing, planning, sweep
+from launch import catalog, listing, planning
 from launch.experiment import SCALES
 from launch.run import Preparation, Run
 
 _ROOT = pathlib.Path(__file__).parent.parent.parent
-_SWEEPS = {name: sweep.load(name) for name in sweep.names()}
+_SWEEPS = {name: catalog.load(name) for name in catalog.names()}
 # Of experiments.md, by hand.
 _EXPERIMENTS = """
     GRID-OFF GRID-ON GRID-FIT GRID-REINIT GRID-PEN GRID-ORACLE GRID-ONEHOT
