@@ -5,8 +5,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from launch import storage
 from launch.errors import SweepError
@@ -80,6 +80,43 @@ def check_readable(chosen: Sequence[Task], base_dir: str) -> None:
         f'there{count}: give a local folder or a shared file system, or leave '
         'such runs out with --only'
     )
+
+
+def check_same(
+    chosen: Sequence[Task], base_dir: str, record: Mapping[str, Any]
+) -> None:
+  """Looks whether what is finished is what is asked for.
+
+  Args:
+    chosen: the tasks.
+    base_dir: the sweep's folder.
+    record: of its sweep.json; {} if there is none.
+
+  Raises:
+    SweepError: a run of the same name was made with other files or bindings,
+      as at another scale.
+  """
+  made = record.get('runs', {})
+  for task in chosen:
+    words = made.get(task.name, {}).get('command')
+    if words and _differs(task, words) and task.is_finished(base_dir):
+      raise SweepError(
+          f'--base_dir={base_dir}: {task.name} is there, made with other files '
+          'or bindings (at another --scale?): give another folder, or move '
+          'it away'
+      )
+
+
+def _differs(task: Task, words: Sequence[str]) -> bool:
+  """Whether words do something else, but for the folders' names."""
+  if '--' in words:
+    words = words[words.index('--') + 1:]
+  wanted = task.command('{base_dir}')
+  return len(words) != len(wanted) or any(
+      one != other
+      for one, other in zip(wanted[1:], words[1:], strict=True)
+      if '{base_dir}' not in one
+  )
 
 
 def extent(sweep: Sweep, scale: str) -> str:

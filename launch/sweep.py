@@ -116,6 +116,7 @@ def _sweep(name: str, base_dir: str) -> int:
       print(shlex.join(planning.command(task, base_dir)))
     return 0
   with state.locked(base_dir):
+    planning.check_same(tasks, base_dir, state.read(base_dir))
     left = [task for task in tasks if not task.is_finished(base_dir)]
     engine = build.engine(FLAGS.engine, base_dir)
     engine.check([task.resources for task in left])

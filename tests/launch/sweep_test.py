@@ -191,6 +191,50 @@ class PreparationTest(absltest.TestCase):
       planning.check_readable(tasks, 'gs://bucket/sweep')
 
 
+class OtherScaleTest(absltest.TestCase):
+
+  def setUp(self):
+    super().setUp()
+    self.base_dir = self.create_tempdir().full_path
+    self.tasks = {
+        scale: planning.tasks(
+            _SWEEPS['atari_on'], 'atari_on', scale, planning.Override())
+        for scale in SCALES
+    }
+
+  def made(self, scale, base_dir, finished):
+    """The record of a sweep, as another machine and folder left it."""
+    record = {}
+    for task in self.tasks[scale]:
+      words = planning.command(task, base_dir)
+      record[task.name] = {'command': ['/other/python', *words[1:]]}
+      if task.name in finished:
+        folder = pathlib.Path(self.base_dir) / task.name
+        folder.mkdir(parents=True)
+        (folder / 'run.json').write_text('{"status": "finished"}')
+    return {'runs': record}
+
+  def test_a_finished_run_of_another_is_not_taken_for_it(self):
+    name = 'Breakout/dqn_online_n8'
+    record = self.made('laptop', '/moved/since', (name,))
+    planning.check_same(self.tasks['laptop'], self.base_dir, record)
+    for scale in ('smoke', 'paper'):
+      with self.assertRaisesRegex(planning.SweepError, f'{name} is there'):
+        planning.check_same(self.tasks[scale], self.base_dir, record)
+    planning.check_same(self.tasks['paper'], self.base_dir, {})
+
+  def test_behind_a_url_neither(self):
+    name = 'Breakout/dqn_online_n8'
+    record = self.made('smoke', 'gs://bucket/sweep', (name,))
+    planning.check_same(self.tasks['smoke'], self.base_dir, record)
+    with self.assertRaisesRegex(planning.SweepError, 'another --scale'):
+      planning.check_same(self.tasks['laptop'], self.base_dir, record)
+
+  def test_what_is_not_finished_may_be_another(self):
+    record = self.made('laptop', self.base_dir, ())
+    planning.check_same(self.tasks['smoke'], self.base_dir, record)
+
+
 class ListingTest(absltest.TestCase):
 
   def test_groups_and_counts(self):
