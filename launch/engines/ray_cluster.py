@@ -142,6 +142,12 @@ def demand(resources: Resources) -> dict[str, float]:
   return {name: float(x) for name, x in wanted.items() if x}
 
 
+def check_share(resources: Resources) -> None:
+  """Raises ValueError for a part of a second GPU, as Ray does, but at once."""
+  if resources.gpus > 1 and resources.gpus != int(resources.gpus):
+    raise ValueError('more than one GPU is a whole number of them')
+
+
 def check(
     needed: Sequence[Resources],
     machines: Sequence[Mapping[str, float]],

@@ -93,6 +93,8 @@ class RayEngine:
 
   def poll(self) -> list[Outcome]:
     """See `Engine`."""
+    if not self._jobs:
+      return []
     self._read_board()
     return [self._outcome(x) for x in self._ended(list(self._jobs), 0.0)]
 
@@ -140,6 +142,7 @@ class RayEngine:
   def _task(self, resources: Resources) -> Any:
     demand = ray_cluster.demand(resources)
     try:
+      ray_cluster.check_share(resources)
       return self._ray.remote(
           num_cpus=demand.pop('CPU', 0.0),
           num_gpus=demand.pop('GPU', 0.0),
