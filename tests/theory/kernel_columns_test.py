@@ -204,7 +204,7 @@ class ColumnsTest(parameterized.TestCase):
       })
 
   def test_positive(self):
-    loops = _Loops(ReversibleInstance(40, kernel=kernels.RBFKernel()))
+    loops = _Loops(ReversibleInstance(30, kernel=kernels.RandomKernel(12)))
     ranks = [
         _srank(np.abs(np.linalg.eigvals(loops.total(k))))
         for k in range(1, _COUNT + 1)
