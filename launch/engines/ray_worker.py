@@ -9,6 +9,7 @@ import pathlib
 import platform
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ _USABLE_MEMORY = 0.9
 # Seconds. A run whose driver was killed may live until Ray knows of it.
 _PATIENCE = 60.0
 _TIME_TO_STOP = 10.0
+_POLL = 0.1
 _CONFIGURATION = '--autoscaling-config='
 
 
@@ -171,7 +173,10 @@ def _processor() -> str:
 
 def _wait(process: subprocess.Popen) -> int:
   try:
-    return process.wait()
+    # A wait without an end is not interrupted when Ray cancels the task.
+    while (code := process.poll()) is None:
+      time.sleep(_POLL)
+    return code
   except KeyboardInterrupt:
     processes.stop(process, _TIME_TO_STOP)
     raise
