@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from absl import flags
 
 from launch import planning
-from launch.engines import local
+from launch.engines import local, slurm_engine, slurm_flags
 from launch.engines.engine import Engine
 
 __all__ = ('ENGINES', 'Engine', 'define_flags', 'engine')
@@ -22,6 +22,7 @@ def define_flags() -> None:
       'local: runs at once; as many as cores and devices allow if None.',
       lower_bound=1,
   )
+  slurm_flags.define_flags()
 
 
 def engine(name: str, base_dir: str) -> Engine:
@@ -42,4 +43,14 @@ def _local(base_dir: str) -> Engine:
   return local.LocalEngine(cache, FLAGS.processes)
 
 
-ENGINES: Mapping[str, Callable[[str], Engine]] = {'local': _local}
+def _slurm(base_dir: str) -> Engine:
+  folder = slurm_flags.shared_folder(base_dir)
+  return slurm_engine.SlurmEngine(
+      folder / '.slurm', folder / '.compiled', slurm_flags.options()
+  )
+
+
+ENGINES: Mapping[str, Callable[[str], Engine]] = {
+    'local': _local,
+    'slurm': _slurm,
+}
