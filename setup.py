@@ -67,6 +67,7 @@ _EXTRAS['test'] = [
     'minatar',
     *_EXTRAS['mujoco'],
     *_EXTRAS['launch'],
+    *_EXTRAS['slurm'],
 ]
 
 setuptools.setup(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from absl import flags
 
 from launch import planning
-from launch.engines import local, ray_engine
+from launch.engines import local, ray_engine, slurm_engine, slurm_flags
 from launch.engines.engine import Engine
 
 __all__ = ('ENGINES', 'Engine', 'define_flags', 'engine')
@@ -33,6 +33,7 @@ def define_flags() -> None:
       '',
       'ray: folder sent to workers that lack it, say a checkout.',
   )
+  slurm_flags.define_flags()
 
 
 def engine(name: str, base_dir: str) -> Engine:
@@ -58,7 +59,15 @@ def _ray(base_dir: str) -> Engine:
   return ray_engine.RayEngine(cache, FLAGS.ray_address, FLAGS.ray_working_dir)
 
 
+def _slurm(base_dir: str) -> Engine:
+  folder = slurm_flags.shared_folder(base_dir)
+  return slurm_engine.SlurmEngine(
+      folder / '.slurm', folder / '.compiled', slurm_flags.options()
+  )
+
+
 ENGINES: Mapping[str, Callable[[str], Engine]] = {
     'local': _local,
     'ray': _ray,
+    'slurm': _slurm,
 }
