@@ -147,8 +147,8 @@ class SnapshotTest(absltest.TestCase):
     raise AssertionError('no step has three')
 
   def test_whatever_happens_meanwhile_it_can_be_gone_on_with(self):
-    # Before a checkpoint, in between, and before one of three is removed.
-    starts = (8, 50, self.step_with_three_checkpoints())
+    # Before the first checkpoint, and before one of three is removed.
+    starts = (8, self.step_with_three_checkpoints())
     for start, steps in itertools.product(starts, (3, 45)):
       for look in range(100):
         name = f'{start}_{steps}_{look}'
@@ -222,8 +222,8 @@ class CopyTest(parameterized.TestCase):
       pass
 
   def test_every_change_of_an_update_may_be_the_last(self):
-    # Across the first checkpoint, and across three more and a log's end.
-    for steps, more in ((5, 45), (75, 95)):
+    # Across the first checkpoint, and across later ones and the end of a log.
+    for steps, more in ((5, 45), (75, 50)):
       number = self.changes_of_an_update(steps, more)
       self.assertGreater(number, 6)
       for k in range(number):
