@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from launch import storage
 from launch.errors import SweepError
 from launch.experiment import Sweep
-from launch.run import Resources, Run, Task, split
+from launch.run import Preparation, Resources, Run, Task, split
 
 
 class Override(NamedTuple):
@@ -58,28 +58,6 @@ def tasks(
       dataclasses.replace(task, resources=override.of(task.resources))
       for task in sweep.scales[scale]
   ])
-
-
-def check_readable(chosen: Sequence[Task], base_dir: str) -> None:
-  """Looks whether what tasks read of each other can be opened.
-
-  Args:
-    chosen: the tasks.
-    base_dir: the sweep's folder.
-
-  Raises:
-    SweepError: it is behind a URL, and `train` opens local folders alone.
-  """
-  if not storage.is_remote(base_dir):
-    return
-  readers = [task.name for task in chosen if task.reads_sweep()]
-  if readers:
-    count = f' ({len(readers)} runs do so)' * (len(readers) > 1)
-    raise SweepError(
-        f'--base_dir={base_dir}: {readers[0]} reads what other runs leave '
-        f'there{count}: give a local folder or a shared file system, or leave '
-        'such runs out with --only'
-    )
 
 
 def check_same(
@@ -145,10 +123,18 @@ def command(task: Task, base_dir: str) -> list[str]:
   if not storage.is_remote(base_dir):
     return task.command(base_dir)
   copy = local_copy(base_dir, task.name)
+  needs = task.after if task.reads_sweep() else ()
+  # A set of transitions is of use when it is whole, and large.
+  every = ('--every=0',) * isinstance(task, Preparation)
   return [
       sys.executable, '-m', 'launch.mirror',
-      f'--remote={storage.join(base_dir, task.name)}', f'--local={copy}', '--',
-      *task.command(base_dir, copy),
+      f'--remote={storage.join(base_dir, task.name)}', f'--local={copy}',
+      *every,
+      *(
+          f'--needs={storage.join(base_dir, x)}={local_copy(base_dir, x)}'
+          for x in needs
+      ),
+      '--', *task.command(local_copy(base_dir, ''), copy),
   ]
 
 
@@ -156,11 +142,12 @@ def local_copy(base_dir: str, name: str) -> str:
   """Where the copy of a remote run lies, the same on every machine."""
   digest = hashlib.sha256(base_dir.encode()).hexdigest()[:12]
   scratch = os.environ.get('TMPDIR', tempfile.gettempdir())
-  return os.path.join(scratch, f'implicit_underparam_{digest}', name)
+  path = os.path.join(scratch, f'implicit_underparam_{digest}', name)
+  return path.rstrip('/')
 
 
 def logs(base_dir: str) -> str:
   """The folder whose logs/ holds what tasks print."""
   if not storage.is_remote(base_dir):
     return base_dir
-  return local_copy(base_dir, '').rstrip('/')
+  return local_copy(base_dir, '')

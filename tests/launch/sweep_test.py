@@ -178,17 +178,27 @@ class PreparationTest(absltest.TestCase):
     self.assertIn('Ant/sac_online_n1', names)
     self.assertIn('Ant/sac_offline_20/seeds_3', names)
 
-  def test_a_remote_folder_cannot_be_read(self):
+  def test_behind_a_url_what_is_read_is_brought_first(self):
+    tasks = {x.name: x for x in planning.tasks(
+        _SWEEPS['gym_off'], 'gym_off', 'paper', planning.Override())}
+    url, log = 'gs://bucket/sweep', 'Ant/sac_online_n1'
+    words = planning.command(tasks['Ant/sac_offline_20'], url)
+    copy = planning.local_copy(url, log)
+    self.assertIn(f'--needs={url}/{log}={copy}', words)
+    read = [x for x in words if 'TransitionData.path' in x]
+    self.assertLen(read, 1)
+    self.assertIn(f"'{copy}/replay/", read[0])
+    self.assertNotIn('--needs', ' '.join(planning.command(tasks[log], url)))
+
+  def test_behind_a_url_a_set_is_copied_when_it_is_whole(self):
     tasks = planning.tasks(
-        _SWEEPS['gym_off'], 'gym_off', 'paper', planning.Override())
-    planning.check_readable(tasks, '/D')
-    log = [x for x in tasks if 'online' in x.name]
-    planning.check_readable(log, 'gs://bucket/sweep')
-    with self.assertRaisesRegex(
-        planning.SweepError,
-        r'--base_dir=gs://bucket/sweep: HalfCheetah/sac_offline_20 reads what '
-        r'other runs leave there \(4 runs do so\): give a local folder'):
-      planning.check_readable(tasks, 'gs://bucket/sweep')
+        _SWEEPS['atari_off'], 'atari_off', 'smoke', planning.Override())
+    prepared = [x for x in tasks if x.name.startswith('prepared/')]
+    self.assertNotEmpty(prepared)
+    for task in prepared:
+      words = planning.command(task, 'gs://bucket/sweep')
+      self.assertIn('--every=0', words)
+      self.assertTrue(any(x.startswith('--needs=') for x in words))
 
 
 class OtherScaleTest(absltest.TestCase):
@@ -287,13 +297,13 @@ class CommandTest(absltest.TestCase):
     self.assertLen(result.stderr.strip().splitlines(), 1)
     self.assertIn('did you mean gridworld', result.stderr)
 
-  def test_so_is_a_folder_that_its_runs_cannot_read(self):
+  def test_so_is_a_folder_that_nothing_opens(self):
     result = self.run_module(
-        'launch.sweep', '--sweep=gym_cql', '--base_dir=gs://bucket/sweep'
+        'launch.sweep', '--sweep=gym_cql', '--base_dir=nowhere://bucket/sweep'
     )
     self.assertEqual(result.returncode, 1)
     self.assertLen(result.stderr.strip().splitlines(), 1)
-    self.assertIn('reads what other runs leave there', result.stderr)
+    self.assertIn('nowhere://bucket/sweep', result.stderr)
 
 
 class DocumentTest(absltest.TestCase):
