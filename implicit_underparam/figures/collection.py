@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Sequence
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import runs, suites
+from implicit_underparam.figures import run_parts, runs, suites
 
 
 class MissingRuns(UserError):
@@ -16,6 +16,8 @@ class MissingRuns(UserError):
 
 def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
   """Finds the run folders in a folder, however deep.
+
+  A run whose seeds were split is one, the folder that its parts lie in.
 
   Args:
     runs_dir: the folder; it may be a run itself.
@@ -32,8 +34,14 @@ def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
   found = collections.defaultdict(list)
   for path, folders, files in os.walk(root):
     if set(files) & set(runs.FILES):
-      name = os.path.basename(os.path.abspath(path))
-      found[name].append(pathlib.Path(path))
+      folder = pathlib.Path(path)
+      whole = pathlib.Path(os.path.abspath(path))
+      if run_parts.is_part(whole.name):
+        whole = whole.parent
+        folder = folder if folder == root else folder.parent
+      name = whole.name
+      if folder not in found[name]:
+        found[name].append(folder)
       # Checkpoints and event files lie below: many, and no runs.
       folders.clear()
     folders.sort()
