@@ -2,6 +2,7 @@
 
 import collections
 import copy
+import dataclasses
 import os
 import pathlib
 from collections.abc import Sequence
@@ -99,6 +100,12 @@ class Collection:
         if self._belonging(folder) is not None
     }
     return {name: self._only(name) for name in sorted(names)}
+
+  @property
+  def flat(self) -> bool:
+    """Whether the suite's runs lie in the folder itself, which is of a game."""
+    own = os.path.basename(os.path.abspath(self.runs_dir))
+    return self.suite.by_game and list(self.games()) == [own]
 
   def has(self, name: str) -> bool:
     """Whether there is a run of this name, of any game."""
@@ -239,4 +246,6 @@ def missing_line(name: str, collection: Collection) -> str:
 
 def _command(name: str, collection: Collection) -> str:
   variant, suite = collection.variant, collection.suite
+  if collection.flat:
+    suite = dataclasses.replace(suite, by_game=False)
   return command(name, variant, collection.runs_dir, suite)
