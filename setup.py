@@ -52,7 +52,8 @@ _EXTRAS['all'] = sorted({
     if name not in ('gpu', 'tpu')
     for requirement in requirements
 })
-# The tests run beside Dopamine, tensorflow-datasets, rlds, MinAtar, MuJoCo.
+# The tests run beside Dopamine, tensorflow-datasets, rlds, MinAtar, MuJoCo,
+# rliable.
 _EXTRAS['test'] = [
     'hypothesis',
     'mypy',
@@ -64,6 +65,7 @@ _EXTRAS['test'] = [
     *_EXTRAS['minatar'],
     'minatar',
     *_EXTRAS['mujoco'],
+    *_EXTRAS['analysis'],
 ]
 
 setuptools.setup(

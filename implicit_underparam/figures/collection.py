@@ -32,7 +32,7 @@ def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
   root = pathlib.Path(runs_dir)
   if not root.is_dir():
     raise UserError(f'--runs={runs_dir} is not a folder: name one with runs')
-  found = collections.defaultdict(list)
+  found: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
   for path, folders, files in os.walk(root):
     if set(files) & set(runs.FILES):
       folder = pathlib.Path(path)
