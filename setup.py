@@ -54,7 +54,8 @@ _EXTRAS['all'] = sorted({
     if name not in ('gpu', 'tpu')
     for requirement in requirements
 })
-# The tests run beside Dopamine, tensorflow-datasets, rlds, MinAtar, MuJoCo.
+# The tests run beside Dopamine, tensorflow-datasets, rlds, MinAtar, MuJoCo,
+# rliable.
 _EXTRAS['test'] = [
     'hypothesis',
     'mypy',
@@ -68,6 +69,7 @@ _EXTRAS['test'] = [
     *_EXTRAS['mujoco'],
     *_EXTRAS['launch'],
     *_EXTRAS['slurm'],
+    *_EXTRAS['analysis'],
 ]
 
 setuptools.setup(

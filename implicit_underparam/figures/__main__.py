@@ -6,27 +6,28 @@
   python -m implicit_underparam.figures --list
 """
 
-import importlib
 import logging
 import pathlib
-import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
 
 from absl import app, flags
 
-from implicit_underparam import figures
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import (
   claims,
   drawing,
+  game_runs,
   layout,
-  minatar_figures,
-  mujoco_figures,
-  theory_figures,
+  paper_figure,
   theory_report,
 )
 from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures.catalogue import (
+  choose_figures,
+  find_figures,
+  list_figures,
+)
 
 _FIGURE = flags.DEFINE_string(
     'figure', '', 'Which figure of the paper, such as 2a; or all.'
@@ -58,50 +59,6 @@ _SMOOTH = flags.DEFINE_integer(
 )
 
 
-def find_figures() -> dict[str, layout.PaperFigure]:
-  """Every figure there is a file for, by id."""
-  modules = pkgutil.iter_modules(figures.__path__)
-  found = (
-      importlib.import_module(f'{figures.__name__}.{name}').FIGURE
-      for name in sorted(module.name for module in modules)
-      if name.startswith('figure_')
-  )
-  others = (
-      *minatar_figures.FIGURES, *mujoco_figures.FIGURES,
-      *theory_figures.FIGURES,
-  )
-  return {x.id: x for x in (*found, *others)}
-
-
-def choose_figures(id_: str) -> list[layout.PaperFigure]:
-  """The figure of an id, or all of them.
-
-  Args:
-    id_: of the figure, of one that it stands for, or 'all'.
-
-  Raises:
-    UserError: there is no such figure.
-  """
-  known = find_figures()
-  if id_ == 'all':
-    return list(known.values())
-  for figure in known.values():
-    if id_ in (figure.id, *figure.also):
-      return [figure]
-  raise UserError(
-      f'--figure={id_} is unknown: choose one of {", ".join(known)}, all'
-  )
-
-
-def list_figures() -> str:
-  """One line a figure."""
-  lines = (
-      f'{x.id:5} {x.title}' + f' (also {", ".join(x.also)})' * bool(x.also)
-      for x in find_figures().values()
-  )
-  return '\n'.join((*lines, 'all   all of them'))
-
-
 def draw_figures(
     id_: str,
     collection: collection_lib.Collection,
@@ -129,16 +86,24 @@ def draw_figures(
   chosen = choose_figures(id_)
   drawable = [x for x in chosen if _has_run(x, collection)]
   if not drawable:
-    what = 'every figure' if id_ == 'all' else f'figure {id_}'
+    one = game_runs.name(chosen[0], collection)
+    what = 'every figure' if id_ == 'all' else one
     first = chosen[0].suite
     needed = _needed(x for x in chosen if x.suite is first)
     raise collection_lib.nothing_for(what, needed, collection.of(first))
   _report_undrawn(chosen, drawable, collection)
+  if id_ == 'all':
+    drawable = [x for x in drawable if not _repeats_another(x, collection)]
   written: list[pathlib.Path] = []
   for figure in drawable:
     if column != 'srank' and (id_ != 'all' or 'srank' in figure.columns):
       figure = figure.with_rank_column(column)
-    written += _save(figure, collection, out, window, title)
+    try:
+      written += _save(figure, collection, out, window, title)
+    except paper_figure.Undrawable as error:
+      if len(drawable) == 1:
+        raise
+      _report(f'figure {figure.id} is not drawn: {error}')
   return written
 
 
@@ -179,7 +144,20 @@ def _write(path: pathlib.Path, text: str) -> pathlib.Path:
 def _has_run(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
-  return len(layout.missing(figure, collection)) < len(figure.runs)
+  return bool(game_runs.find(figure, collection.of(figure.suite)).games)
+
+
+def _repeats_another(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  repeats = game_runs.repeats_another(figure, collection)
+  if repeats:
+    share = figure.shares[0]
+    _report(
+        f'figure {figure.id} is not drawn: no folder is called GAME_{share}, '
+        'so that it is the same as that of the usual share'
+    )
+  return repeats
 
 
 def _needed(chosen: Iterable[layout.PaperFigure]) -> list[str]:

@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from implicit_underparam.figures import (
+  aggregate_figure,
+  bars,
   drawing,
   figure_2b,
   figure_3b,
@@ -30,6 +32,7 @@ from implicit_underparam.figures import (
   singular_values,
   suites,
 )
+from implicit_underparam.figures.aggregates import Group
 
 PREFIX = 'minatar_'
 _ONLINE = 'environment_steps'
@@ -44,6 +47,7 @@ def _adapt(
     lines: Sequence[layout.Line],
     title: str = '',
     x: str = '',
+    also: Sequence[str] = (),
 ) -> layout.PaperFigure:
   """The figure of Atari, drawn from other runs and said to be MinAtar's."""
   return dataclasses.replace(
@@ -52,7 +56,7 @@ def _adapt(
       title=title or figure.title.replace('Atari', 'MinAtar', 1),
       lines=tuple(lines),
       suite=suites.MINATAR,
-      also=tuple(f'{PREFIX}{x}' for x in figure.also),
+      also=tuple(f'{PREFIX}{x}' for x in (*figure.also, *also)),
       x=x,
   )
 
@@ -101,18 +105,24 @@ def _offline() -> tuple[layout.PaperFigure, ...]:
           layout.Line('dqn_offline_5', '5% of the log', drawing.BLUE),
           layout.Line('dqn_offline_20', '20%', drawing.ORANGE),
           layout.Line('dqn_offline_100', '100%', drawing.BLACK),
-      )),
+      ), also=('a2',)),
       _adapt(figure_4d.FIGURE, (
           layout.Line('dqn_offline_100', 'DQN', drawing.ORANGE),
           layout.Line(fqe, 'fitted Q evaluation', drawing.BLUE),
           layout.Line(monte_carlo, 'Monte-Carlo returns', drawing.BLACK),
       ), 'MinAtar, offline, all of the log'),
-      _adapt(figure_6b.FIGURE, _alpha_lines(dqn)),
+      _adapt(
+          figure_6b.FIGURE, _alpha_lines(dqn), also=('a14',),
+          title='MinAtar, offline DQN, 20% of the log, penalty of Eq. 6',
+      ),
       _adapt(figure_a3.FIGURE, (
           layout.Line('cql_offline_20', 'CQL', drawing.BLUE),
           layout.Line(dqn, 'DQN', drawing.ORANGE),
       ), 'MinAtar, offline CQL, 20% of the log'),
-      _adapt(figure_a16.FIGURE, _alpha_lines('cql_offline_20')),
+      _adapt(
+          figure_a16.FIGURE, _alpha_lines('cql_offline_20'),
+          title='MinAtar, offline CQL, 20% of the log, penalty of Eq. 6',
+      ),
       _adapt(figure_a20.FIGURE, _two_ranks(dqn)),
       _adapt(figure_d1.FIGURE, singular_values.lines(dqn, _INDICES)),
   )
@@ -170,4 +180,51 @@ def _rank_return() -> layout.PaperFigure:
   )
 
 
-FIGURES = (*_offline(), *_online(), _rank_return())
+def _bars() -> tuple[layout.PaperFigure, ...]:
+  def pair(label: str, run: str) -> bars.Pair:
+    return bars.Pair(label, run, minatar_runs.penalized(run))
+
+  return (
+      # Those of A.15 are of 20% of the data, too.
+      bars.figure(
+          f'{PREFIX}7',
+          'MinAtar, offline DQN and CQL, 20% of the log',
+          (pair('DQN', 'dqn_offline_20'), pair('CQL', 'cql_offline_20')),
+          suites.MINATAR, also=(f'{PREFIX}a15a', f'{PREFIX}a15b'),
+      ),
+      bars.figure(
+          f'{PREFIX}a18', 'MinAtar, online Rainbow, n = 4',
+          (pair('Rainbow', 'rainbow_online_n4'),), suites.MINATAR,
+      ),
+      bars.figure(
+          f'{PREFIX}onpen_bars', 'MinAtar, online DQN, n = 1',
+          (pair('DQN', 'dqn_online_n1'),), suites.MINATAR,
+      ),
+  )
+
+
+def _aggregate() -> layout.PaperFigure:
+  def both(label: str, run: str, along: str) -> Group:
+    penalized = minatar_runs.penalized(run)
+    rows = {'without penalty': run, 'with penalty': penalized}
+    return Group(label, rows, along, {label: (penalized, run)})
+
+  dqn = 'dqn_online'
+  ratios = {f'n = {n}': f'{dqn}_n{n}' for n in minatar_runs.RATIOS}
+  penalized = minatar_runs.penalized(f'{dqn}_n1')
+  return aggregate_figure.figure(
+      f'{PREFIX}aggregate', 'MinAtar, aggregates over games and seeds', (
+          both('offline DQN', 'dqn_offline_20', 'gradient_steps'),
+          both('offline CQL', 'cql_offline_20', 'gradient_steps'),
+          Group(
+              'online DQN', ratios | {'n = 1, with penalty': penalized},
+              _ONLINE, {'online DQN, n = 1': (penalized, f'{dqn}_n1')},
+          ),
+          both('online Rainbow, n = 4', 'rainbow_online_n4', _ONLINE),
+      ), suites.MINATAR,
+  )
+
+
+FIGURES = (
+    *_offline(), *_online(), *_bars(), _aggregate(), _rank_return(),
+)

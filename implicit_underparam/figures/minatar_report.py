@@ -8,6 +8,7 @@ from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
   game_report,
   game_verdicts,
+  improvement,
   minatar_runs,
   rank_return,
   stratified,
@@ -84,27 +85,16 @@ def _improvement(run: str, alpha: str, games: Games) -> tuple[str, ...]:
   if not pairs:
     return (f'`{run}`', alpha, verdicts.NOT_RUN, '', '')
   each = (
-      f'{game} {number(100 * float(relative(x.mean(0))))}%'
+      f'{game} {number(100 * float(improvement.relative(x.mean(0))))}%'
       for game, x in pairs.items()
   )
   median = stratified.of_means(
-      list(pairs.values()), lambda x: np.median(relative(x), axis=0)
+      list(pairs.values()), lambda x: np.median(improvement.relative(x), axis=0)
   )
   return (
       f'`{run}`', alpha, ', '.join(each), interval(median, percent=True),
       interval(rank.effect),
   )
-
-
-def relative(means: np.ndarray) -> np.ndarray:
-  """(x - b) / |b|; NaN where b is zero.
-
-  Args:
-    means: [..., 2], x and b.
-  """
-  baseline = np.abs(means[..., 1])
-  there = np.where(baseline > 0, baseline, np.nan)
-  return (means[..., 0] - means[..., 1]) / there
 
 
 def _pairs(
@@ -113,11 +103,4 @@ def _pairs(
   """[seeds, 2] final returns of the seeds that both runs have."""
   found = [collection.get(name) for name in names]
   there = [run for run in found if run is not None]
-  if len(there) < len(found):
-    return None
-  claim = Claim('', '', 'end', (game_verdicts.RETURN,), names[0])
-  first, second = (
-      verdicts.per_seed(run, claim, trained=True) for run in there
-  )
-  common = sorted(first.keys() & second.keys())
-  return np.array([(first[seed], second[seed]) for seed in common])
+  return improvement.paired(*there) if len(there) == len(found) else None
