@@ -59,6 +59,7 @@ class Games:
   ):
     self.collections = collection.games()
     self.interval = interval
+    self.suite = collection.suite
     self.place = collection.suite.place
 
   def __iter__(self) -> Iterator[str]:

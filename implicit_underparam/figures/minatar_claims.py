@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from implicit_underparam.figures import minatar_report, minatar_runs, suites
 from implicit_underparam.figures.atari_rows import ERROR, RANK, RETURN
 from implicit_underparam.figures.families import Family
+from implicit_underparam.figures.game_verdicts import Games
 from implicit_underparam.figures.verdicts import Claim
 
 _WIDTH = 128  # d.
@@ -282,4 +283,5 @@ FAMILY = Family(
         ('Also measured', ALSO),
     ),
     report=functools.partial(minatar_report.write, headlines=HEADLINES),
+    games=Games,
 )
