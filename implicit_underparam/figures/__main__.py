@@ -23,6 +23,7 @@ from implicit_underparam.figures import (
   layout,
   minatar_figures,
   mujoco_figures,
+  rank_return_figure,
   theory_figures,
   theory_report,
 )
@@ -68,7 +69,7 @@ def find_figures() -> dict[str, layout.PaperFigure]:
   )
   others = (
       *minatar_figures.FIGURES, *mujoco_figures.FIGURES,
-      *theory_figures.FIGURES,
+      *theory_figures.FIGURES, *rank_return_figure.FIGURES,
   )
   return {x.id: x for x in (*found, *others)}
 
@@ -128,6 +129,8 @@ def draw_figures(
   """
   chosen = choose_figures(id_)
   drawable = [x for x in chosen if _has_run(x, collection)]
+  if not drawable and not chosen[0].lines:
+    layout.draw(chosen[0], collection)  # Raises what is to be said.
   if not drawable:
     what = 'every figure' if id_ == 'all' else f'figure {id_}'
     first = chosen[0].suite
@@ -179,6 +182,8 @@ def _write(path: pathlib.Path, text: str) -> pathlib.Path:
 def _has_run(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
+  if not figure.lines:
+    return rank_return_figure.has_run(figure, collection)
   return len(layout.missing(figure, collection)) < len(figure.runs)
 
 

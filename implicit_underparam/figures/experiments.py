@@ -6,6 +6,8 @@ where the paper has the experiment, which figures show it, and what runs it.
 
 import dataclasses
 
+from implicit_underparam.figures import minatar_claims, mujoco_claims
+
 PAPER = 'paper'
 MINATAR = 'MinAtar'
 OWN = 'own'
@@ -152,25 +154,16 @@ _ATARI = (
     ),
 )
 
-_GYM = (
+_GYM = tuple(
     Experiment(
-        'GYM-OFF', '2 right, A.4', ('2c',),
-        'offline SAC: srank and return fall together', scale='laptop',
-    ),
-    Experiment(
-        'GYM-CQL', 'A.5', ('a5',),
-        'offline CQL: srank and return fall together', scale='laptop',
-    ),
-    Experiment(
-        'GYM-ON', '3 right, A.7', ('3c', 'a7_gradient'),
-        'online SAC, HalfCheetah, Hopper, Walker2d: rank rises with n, and so '
-        'does return', scale='laptop',
-    ),
-    Experiment(
-        'GYM-ON-ANT', '3 right, A.7', ('3c', 'a7_gradient'),
-        'online SAC, Ant: a larger n means a lower rank and a worse return',
-        sweep='gym_on', scale='laptop',
-    ),
+        id_, paper, figures, mujoco_claims.HEADLINES[id_], sweep, 'laptop'
+    )
+    for id_, paper, figures, sweep in (
+        ('GYM-OFF', '2 right, A.4', ('2c',), ''),
+        ('GYM-CQL', 'A.5', ('a5',), ''),
+        ('GYM-ON', '3 right, A.7', ('3c', 'a7_gradient'), ''),
+        ('GYM-ON-ANT', '3 right, A.7', ('3c', 'a7_gradient'), 'gym_on'),
+    )
 )
 
 _THEORY = (
@@ -198,23 +191,14 @@ _THEORY = (
     ),
 )
 
-_MINATAR_OF = {
-    'OFF': 'offline DQN, 5%: srank falls, the return with it',
-    'PEN': 'offline DQN: the penalty keeps rank and helps',
-    'CQLPEN': 'offline CQL: the penalty keeps rank and helps',
-    'RAINBOWPEN': 'Rainbow: the penalty keeps rank and helps',
-    'ONPEN': 'online DQN: the penalty does not help',
-}
-
-
 def _in_minatar(experiment: Experiment) -> Experiment:
   """The same question asked of MinAtar, which is the laptop's Atari."""
-  _, key = experiment.id.split('-')
+  id_ = experiment.id.replace('ATARI', 'MINATAR')
   return dataclasses.replace(
       experiment,
-      id=f'MINATAR-{key}',
+      id=id_,
       figures=tuple(f'minatar_{x}' for x in experiment.figures),
-      claim=_MINATAR_OF.get(key, experiment.claim),
+      claim=minatar_claims.HEADLINES[id_],
       sweep=experiment.id.lower().replace('-', '_'),
       scale='laptop',
       kind=MINATAR,
@@ -248,13 +232,9 @@ _OWN = (
         'GRID-SPARSE', 'reward at the goal alone: srank falls',
         sweep='gridworld_open',
     ),
-    _own(
-        'GYM-ON/updates', 'GYM-ON after equal gradient steps',
-        ('a7_gradient',), 'gym_on', 'laptop',
-    ),
-    _own(
-        'GYM-ON-ANT/updates', 'GYM-ON-ANT after equal gradient steps',
-        ('a7_gradient',), 'gym_on', 'laptop',
+    *(
+        _own(id_, claim, ('a7_gradient',), 'gym_on', 'laptop')
+        for id_, claim in mujoco_claims.BESIDE.items()
     ),
 )
 

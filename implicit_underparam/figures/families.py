@@ -22,8 +22,8 @@ class Family:
     sections: titles and claims.
     report: writes the whole table, given the runs, this and a title; None
       where every claim is judged on one run or two.
-    games: how its claims are judged over the games of a folder; None
-      likewise.
+    games: the games that its claims are judged over, given the runs and this;
+      None likewise.
   """
 
   suite: suites.Suite
@@ -33,7 +33,7 @@ class Family:
   rule: str
   sections: tuple[tuple[str, tuple[Claim, ...]], ...]
   report: Callable[[Collection, 'Family', str], str] | None = None
-  games: Callable[[Collection], Games] | None = None
+  games: Callable[[Collection, 'Family'], Games] | None = None
 
   @property
   def claims(self) -> tuple[Claim, ...]:

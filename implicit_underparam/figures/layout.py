@@ -52,7 +52,8 @@ class PaperFigure:
     also: other figures of the paper that this one stands for.
     x: column that training is drawn against; '' for the suite's.
     painter: draws it, given itself, the runs and the title, where it is not
-      made of curves; `lines` then tell its runs alone.
+      made of curves; `lines` then tell its runs alone, and are left out where
+      it is of all runs of the suite.
   """
 
   id: str
@@ -118,6 +119,8 @@ def draw(
     UserError: a run cannot be read or lacks a column.
   """
   collection = collection.of(figure.suite)
+  if figure.painter is not None and not figure.lines:
+    return figure.painter(figure, collection, title)
   absent = missing(figure, collection)
   if len(absent) == len(figure.runs):
     raise collection_lib.nothing_for(f'figure {figure.id}', absent, collection)

@@ -151,7 +151,7 @@ def _of_family(
   headed = {
       claim.id for other in claims.FAMILIES for claim in other.sections[0][1]
   }
-  games = None if family.games is None else family.games(collection)
+  games = None if family.games is None else family.games(collection, family)
   for i, (_, section) in enumerate(family.sections):
     for claim in section:
       counts = i == 0 or claim.id not in headed

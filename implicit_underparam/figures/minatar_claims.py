@@ -283,5 +283,5 @@ FAMILY = Family(
         ('Also measured', ALSO),
     ),
     report=functools.partial(minatar_report.write, headlines=HEADLINES),
-    games=Games,
+    games=lambda collection, _: Games(collection),
 )

@@ -26,7 +26,6 @@ from implicit_underparam.figures import (
   figure_onpen,
   layout,
   minatar_runs,
-  rank_return_figure,
   singular_values,
   suites,
 )
@@ -156,18 +155,4 @@ def _online() -> tuple[layout.PaperFigure, ...]:
   )
 
 
-def _rank_return() -> layout.PaperFigure:
-  """Of every run, which no figure of the paper shows."""
-  return layout.PaperFigure(
-      id=f'{PREFIX}rank_return',
-      title='MinAtar, rank and return at the end of every run and seed',
-      lines=tuple(
-          layout.Line(name, name, drawing.BLUE) for name in minatar_runs.ALL
-      ),
-      columns=(),
-      suite=suites.MINATAR,
-      painter=rank_return_figure.draw,
-  )
-
-
-FIGURES = (*_offline(), *_online(), _rank_return())
+FIGURES = (*_offline(), *_online())

@@ -8,9 +8,9 @@ from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
   game_report,
   game_verdicts,
+  improvement,
   minatar_runs,
-  rank_return,
-  stratified,
+  rank_return_report,
   verdicts,
 )
 from implicit_underparam.figures.families import Family
@@ -48,7 +48,7 @@ def write(
   """
   return game_report.write(
       Games(collection), family, title, headlines, _INTERVAL,
-      more=(_improvements, rank_return.report),
+      more=(_improvements, rank_return_report.report),
   )
 
 
@@ -84,27 +84,16 @@ def _improvement(run: str, alpha: str, games: Games) -> tuple[str, ...]:
   if not pairs:
     return (f'`{run}`', alpha, verdicts.NOT_RUN, '', '')
   each = (
-      f'{game} {number(100 * float(relative(x.mean(0))))}%'
+      f'{game} {number(100 * float(improvement.relative(x.mean(0))))}%'
       for game, x in pairs.items()
   )
-  median = stratified.of_means(
-      list(pairs.values()), lambda x: np.median(relative(x), axis=0)
+  median = improvement.over_games(
+      list(pairs.values()), 'median relative improvement'
   )
   return (
       f'`{run}`', alpha, ', '.join(each), interval(median, percent=True),
       interval(rank.effect),
   )
-
-
-def relative(means: np.ndarray) -> np.ndarray:
-  """(x - b) / |b|; NaN where b is zero.
-
-  Args:
-    means: [..., 2], x and b.
-  """
-  baseline = np.abs(means[..., 1])
-  there = np.where(baseline > 0, baseline, np.nan)
-  return (means[..., 0] - means[..., 1]) / there
 
 
 def _pairs(

@@ -208,13 +208,13 @@ replay of that moment, with delta = 0.01.
 """
 
 
-def _games(collection: Collection) -> game_verdicts.Games:
+def _games(collection: Collection, _: Family) -> game_verdicts.Games:
   return game_verdicts.Games(collection, stratified.student)
 
 
 def _report(collection: Collection, family: Family, title: str) -> str:
   return game_report.write(
-      _games(collection), family, title, HEADLINES, _INTERVAL, beside=BESIDE
+      _games(collection, family), family, title, HEADLINES, _INTERVAL, beside=BESIDE
   )
 
 

@@ -71,6 +71,7 @@ ATARI = Suite(
     axes=_ATARI_AXES,
     own_columns=_ATARI_COLUMNS,
     bindings=("game = 'GAME'", "OfflineData.path = 'PREPARED_SET'"),
+    by_game=True,
 )
 
 ATARI_ONLINE = Suite(
@@ -87,6 +88,7 @@ ATARI_ONLINE = Suite(
         Ending('target', file='target_features'),
         Ending(r'n([\d.]+)', binding='OnlineLoop.data_reuse_ratio = {}'),
     ),
+    by_game=True,
 )
 
 MINATAR = Suite(
