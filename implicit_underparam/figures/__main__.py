@@ -3,6 +3,7 @@
   python -m implicit_underparam.figures --figure=2a --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --figure=all --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --claims --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --ledger --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --list
 """
 
@@ -21,6 +22,7 @@ from implicit_underparam.figures import (
   claims,
   drawing,
   layout,
+  ledger_command,
   minatar_figures,
   mujoco_figures,
   rank_return_figure,
@@ -37,6 +39,11 @@ _CLAIMS = flags.DEFINE_bool(
     'Judge the claims of the paper: writes claims.md, claims_atari.md, '
     'claims_atari_online.md, claims_minatar.md, claims_mujoco.md or '
     'claims_theory.md.',
+)
+_LEDGER = flags.DEFINE_bool(
+    'ledger', False,
+    'Judge every experiment: prints a table, and writes ledger.md and '
+    'ledger.csv, or what --out=NAME.md names.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -240,15 +247,16 @@ def _check_flags(argv: Sequence[str]) -> None:
     raise UserError(
         f'{argv[1]!r} is not a flag: write --figure=2a --runs=DIR --out=DIR'
     )
-  if not _FIGURE.value and not _CLAIMS.value:
+  if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
     ids = ', '.join(find_figures())
     raise UserError(
-        f'nothing to do: give --figure=ID (one of {ids}, all), --claims or '
-        '--list'
+        f'nothing to do: give --figure=ID (one of {ids}, all), --claims, '
+        '--ledger or --list'
     )
   if _FIGURE.value:
     choose_figures(_FIGURE.value)
-  for flag in (_RUNS, _OUT):
+  prints_alone = not _FIGURE.value and not _CLAIMS.value
+  for flag in (_RUNS,) if prints_alone else (_RUNS, _OUT):
     if not flag.value:
       raise UserError(f'--{flag.name} is missing: name a folder')
 
@@ -273,6 +281,11 @@ def main(argv: Sequence[str]) -> None:
     if _CLAIMS.value:
       for path in write_claims(collection, out, _TITLE.value):
         print(path)
+    if _LEDGER.value:
+      text, paths = ledger_command.write(
+          collection, _OUT.value, _TITLE.value
+      )
+      print('\n'.join((text, *map(str, paths))))
   except UserError as error:
     sys.exit(f'error: {error}')
 

@@ -123,7 +123,7 @@ def judge(claim: Claim, games: Games) -> Row:
   """
   values: dict[str, np.ndarray] = {}
   notes: list[str] = []
-  for game in _places(claim, games):
+  for game in places(claim, games):
     there = games.find(game, claim.runs)
     if len(there) < len(claim.runs):
       notes.append(f'{game}: not run')
@@ -153,7 +153,13 @@ def judge(claim: Claim, games: Games) -> Row:
   return _row(claim, contrasts, notes, games.interval([*contrasts.values()]))
 
 
-def _places(claim: Claim, games: Games) -> Iterable[str]:
+def places(claim: Claim, games: Games) -> Iterable[str]:
+  """The games that a claim is about, whether they were run or not.
+
+  Args:
+    claim: which.
+    games: the runs.
+  """
   if claim.games:
     return claim.games
   return (x for x in games if re.fullmatch(claim.where or '.*', x))

@@ -1,6 +1,7 @@
 """Draws return against rank at the end of every run and seed of a suite."""
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -96,9 +97,7 @@ def draw(
     )
   points = _points(games, kinds)
   shown = list(next(iter(points.values())))
-  width, height = _PANEL * len(shown) + 1, _PANEL * len(kinds) + 1.6
-  canvas = drawing.new_figure(width, height, 'constrained')
-  panels = canvas.subplots(len(kinds), len(shown), squeeze=False)
+  canvas, panels = _canvas(len(kinds), len(shown))
   runs = [x for found in kinds.values() for x in found.values()]
   looks = _looks([x.agent for x in runs])
   best = {game: _best(figure.suite, game, points) for game in shown}
@@ -109,6 +108,19 @@ def draw(
   heading = f'{figure.title}\n{title}' if title else figure.title
   canvas.suptitle(heading, fontsize=9)
   return canvas
+
+
+def _canvas(kinds: int, games: int) -> tuple[Figure, np.ndarray]:
+  """An empty figure, and its panels [kinds, games]."""
+  columns = games if games > 1 else min(kinds, 2)
+  rows = kinds if games > 1 else math.ceil(kinds / columns)
+  # The title and the legend are as wide as two panels.
+  width = _PANEL * max(columns, 2) + 1
+  canvas = drawing.new_figure(width, _PANEL * rows + 1.6, 'constrained')
+  panels = canvas.subplots(rows, columns, squeeze=False)
+  for axes in panels.flat[kinds * games:]:
+    axes.remove()
+  return canvas, panels.ravel()[:kinds * games].reshape(kinds, games)
 
 
 def _points(

@@ -1,0 +1,156 @@
+"""What `--ledger` does: judges a folder, writes the ledger, links to files."""
+
+import json
+import os
+import pathlib
+import shlex
+from collections.abc import Iterator
+
+from implicit_underparam.errors import UserError
+from implicit_underparam.figures import (
+  drawing,
+  ledger,
+  ledger_report,
+  rank_return_report,
+  scales,
+)
+from implicit_underparam.figures.collection import Collection
+
+NAME = 'ledger'
+# Beside runs that no sweep of today made: the commands that did.
+COMMANDS = 'commands.txt'
+_DEPTH = 3
+
+
+def write(
+    collection: Collection, out: str = '', title: str = ''
+) -> tuple[str, list[pathlib.Path]]:
+  """Judges every claim and writes the ledger down.
+
+  Args:
+    collection: the runs.
+    out: a folder, for ledger.md and ledger.csv in it, or a file of Markdown,
+      for it and a CSV beside it; '' for no file.
+    title: what the runs are of.
+
+  Returns:
+    The document, and the files written.
+
+  Raises:
+    UserError: a run cannot be read or lacks a column, or a file cannot be
+      written.
+  """
+  found = ledger.entries(collection)
+  correlations = rank_return_report.of_collection(collection)
+  document = _document_path(out)
+  text = ledger_report.markdown(
+      found,
+      title,
+      {} if document is None else figure_links(document.parent),
+      (
+          _made(collection, out, title, document),
+          rank_return_report.section(correlations),
+      ),
+  )
+  if document is None:
+    return text, []
+  rows = document.with_suffix('.csv')
+  drawing.write(document, text.encode())
+  drawing.write(rows, ledger_report.to_csv(found).encode())
+  return text, [document, rows]
+
+
+def _document_path(out: str) -> pathlib.Path | None:
+  if not out:
+    return None
+  path = pathlib.Path(out)
+  return path if path.suffix == '.md' else path / f'{NAME}.md'
+
+
+def figure_links(folder: pathlib.Path) -> dict[str, str]:
+  """Links to the figures that lie in a folder, at any depth.
+
+  Args:
+    folder: of the document that has the links.
+
+  Returns:
+    Id of a figure -> links to all files that draw it.
+  """
+  links: dict[str, list[str]] = {}
+  paths = sorted(folder.rglob('figure_*.png'), key=lambda x: x.parts)
+  for path in paths:
+    id_ = path.stem.removeprefix('figure_')
+    place = path.relative_to(folder).as_posix()
+    of = f' of {path.parent.name}' * (id_ in links)
+    links.setdefault(id_, []).append(f'[{id_}{of}]({place})')
+  return {id_: ', '.join(found) for id_, found in links.items()}
+
+
+def _made(
+    collection: Collection,
+    out: str,
+    title: str,
+    document: pathlib.Path | None,
+) -> str:
+  """What made the document and the runs, and the tables of claims."""
+  parts = ['## The commands\n', 'This document:\n', _block([
+      _command(collection, out, title)
+  ])]
+  found = list(_of_runs(collection.runs_dir))
+  if found:
+    parts.append('The runs:\n')
+  for place, lines in found:
+    parts += [f'`{place}`\n', _block(lines)]
+  tables = [] if document is None else sorted(
+      document.parent.rglob('claims*.md'), key=lambda x: x.parts
+  )
+  if tables:
+    listed = ', '.join(
+        f'[{x.name}]({x.relative_to(document.parent).as_posix()})'
+        for x in tables
+        if document is not None
+    )
+    parts.append(
+        'Every claim with its statistic, threshold and runs, as '
+        f'`python -m implicit_underparam.figures --claims` writes it: {listed}.'
+        '\n'
+    )
+  return '\n'.join(parts)
+
+
+def _command(collection: Collection, out: str, title: str) -> str:
+  words = [
+      'python', '-m', 'implicit_underparam.figures', '--ledger',
+      f'--runs={collection.runs_dir}',
+      *(f'--variant={x}' for x in [collection.variant] if x),
+      *(f'--out={x}' for x in [out] if x),
+      *(f'--title={x}' for x in [title] if x),
+  ]
+  return shlex.join(words)
+
+
+def _block(lines: list[str]) -> str:
+  return '\n'.join(('```', *lines, '```\n'))
+
+
+def _of_runs(runs_dir: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
+  """Folder -> the commands that made its runs, as files there tell them."""
+  for path, folders, files in os.walk(runs_dir):
+    folder = pathlib.Path(path)
+    folders.sort()
+    if len(folder.relative_to(runs_dir).parts) >= _DEPTH:
+      folders.clear()
+    if scales.SWEEP in files:
+      yield str(folder), [_of_sweep(folder / scales.SWEEP)]
+    if COMMANDS in files:
+      yield str(folder), (folder / COMMANDS).read_text().splitlines()
+
+
+def _of_sweep(path: pathlib.Path) -> str:
+  try:
+    return str(json.loads(path.read_bytes())['command'])
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise UserError(
+        f'{path} is not the file of a sweep ({error}): restore it, or take it '
+        'away'
+    ) from error
