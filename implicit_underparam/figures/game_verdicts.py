@@ -5,6 +5,7 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -42,6 +43,14 @@ class Row:
   by_game: Mapping[str, float]
   agree: int
   notes: tuple[str, ...] = ()
+
+
+class Judged(Protocol):
+  """Anything with a verdict."""
+
+  @property
+  def verdict(self) -> str:
+    """A constant of `verdicts`."""
 
 
 class Games:
@@ -209,7 +218,7 @@ def supports(claim: Claim, value: float) -> bool:
   return value < claim.threshold
 
 
-def together(rows: Sequence[Row]) -> str:
+def together(rows: Iterable[Judged]) -> str:
   """One verdict of a claim that has several parts.
 
   Args:

@@ -151,8 +151,8 @@ def section(
   if not found:
     return f'{start}\nNo two runs of a kind have a rank and a return.\n'
   header = (
-      'runs', 'which', 'correlated', 'Spearman [95% interval]', 'each game',
-      'of either sign, games', 'number of runs', 'seeds',
+      'setting', 'which', 'correlated', 'Spearman [95% interval]', 'each game',
+      'of either sign, games', 'runs of a game', 'seeds', 'games',
   )
   answers = '\n'.join(_answers(found))
   return f'{start}\n{answers}\n\n{table(header, map(_cells, found))}\n'
@@ -173,6 +173,7 @@ def _cells(one: Correlation) -> tuple[str, ...]:
       f'{positive} positive, {negative} negative',
       ' or '.join(dict.fromkeys(map(str, one.runs))),
       str(one.seeds),
+      str(len(one.by_game)),
   )
 
 

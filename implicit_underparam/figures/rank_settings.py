@@ -5,6 +5,7 @@ the penalty and n; whether it is online, that it took environment steps.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -151,12 +152,20 @@ def _of_kind(kind: str, found: Mapping[str, Traits]) -> Iterator[Setting]:
       'without FQE and Monte-Carlo': lambda x: x.agent not in _EVALUATIONS,
   }
   for agent in dict.fromkeys(x.agent for x in found.values()):
-    tests[f'`{agent}`'] = lambda x, agent=agent: x.agent == agent
+    tests[f'`{agent}`'] = functools.partial(_has_agent, agent)
   for steps in sorted({x.steps for x in found.values()} - {''}):
-    tests[steps] = lambda x, steps=steps: x.steps == steps
+    tests[steps] = functools.partial(_has_steps, steps)
   seen: set[tuple[str, ...]] = set()
   for which, test in tests.items():
     names = tuple(name for name, x in found.items() if test(x))
     if len(names) >= _LEAST and names not in seen:
       seen.add(names)
       yield Setting(kind, which, names)
+
+
+def _has_agent(agent: str, found: Traits) -> bool:
+  return found.agent == agent
+
+
+def _has_steps(steps: str, found: Traits) -> bool:
+  return found.steps == steps
