@@ -38,7 +38,8 @@ def games(collection: Collection, family: Family) -> game_verdicts.Games:
     family: the claims; only games with a run that they are about are taken.
   """
   return game_verdicts.Games(
-      collection, stratified.of_games, family.runs, trained=False, in_points=True
+      collection, stratified.of_games, family.runs, trained=False,
+      in_points=True,
   )
 
 

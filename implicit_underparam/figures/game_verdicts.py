@@ -11,7 +11,7 @@ import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
-  improvement,
+  game_improvement,
   runs,
   series,
   statistics,
@@ -256,9 +256,9 @@ def _improved(
     claim: Claim, values: Mapping[str, np.ndarray], notes: list[str]
 ) -> Row:
   """Of two runs' numbers; every game is shown its relative improvement."""
-  effect = improvement.over_games([*values.values()], claim.over_games)
+  effect = game_improvement.over_games([*values.values()], claim.over_games)
   each = {
-      game: float(improvement.relative(x.mean(0)))
+      game: float(game_improvement.relative(x.mean(0)))
       for game, x in values.items()
   }
   side = -1 if claim.side == 'below' else 1

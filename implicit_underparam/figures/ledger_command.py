@@ -149,7 +149,16 @@ def _of_runs(runs_dir: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
     if scales.SWEEP in files:
       yield str(folder), [_of_sweep(folder / scales.SWEEP)]
     if COMMANDS in files:
-      yield str(folder), (folder / COMMANDS).read_text().splitlines()
+      yield str(folder), _lines(folder / COMMANDS)
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+  try:
+    return path.read_text().splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(
+        f'{path} cannot be read ({error}): restore it, or take it away'
+    ) from error
 
 
 def _of_sweep(path: pathlib.Path) -> str:

@@ -194,7 +194,7 @@ def _answers(found: Sequence[Correlation]) -> Iterator[str]:
     count = ' or '.join(dict.fromkeys(map(str, first.runs)))
     games = f', {len(first.by_game)} games' * (len(first.by_game) > 1)
     yield (
-        f'- **{place}** ({count} runs, {first.seeds} seeds{games}): '
+        f'- **{place}** ({count} runs, {_seeds(first)}{games}): '
         f'{_said(first)}{_besides(by)}.'
     )
 
@@ -207,9 +207,13 @@ def _said(one: Correlation) -> str:
       'return',
   }.get(one.verdict, 'at the end rank does not tell the return')
   few = '' if one.seeds >= verdicts.PLANNED_SEEDS else (
-      f' (a hint at most, of {one.seeds} seeds)'
+      f' (a hint at most, of {_seeds(one)})'
   )
   return f'{what}, {interval(one.found)}{few}'
+
+
+def _seeds(one: Correlation) -> str:
+  return f'{one.seeds} seed{"s" * (one.seeds != 1)}'
 
 
 def _besides(by: Mapping[tuple[str, str], Correlation]) -> str:

@@ -34,7 +34,7 @@ class Claim:
     where: for such a suite, a regular expression for the names of the games;
       '' for all.
     over_games: what is taken of the games' numbers: their mean, or a key of
-      `improvement.AGGREGATES`.
+      `game_improvement.AGGREGATES`.
   """
 
   id: str

@@ -14,7 +14,7 @@ from implicit_underparam.figures import (
     claims,
     collection,
     game_verdicts,
-    improvement,
+    game_improvement,
     minatar_claims,
     minatar_runs,
     suites,
@@ -298,9 +298,9 @@ class JudgeTest(parameterized.TestCase):
 
   def test_relative_improvement(self):
     np.testing.assert_allclose(
-        improvement.relative(np.array([[3.0, 2], [1, 2], [1, -2]])),
+        game_improvement.relative(np.array([[3.0, 2], [1, 2], [1, -2]])),
         [0.5, -0.5, 1.5])
-    self.assertTrue(np.isnan(improvement.relative(np.array([1.0, 0]))))
+    self.assertTrue(np.isnan(game_improvement.relative(np.array([1.0, 0]))))
 
   def test_median_over_games_of_the_improvements(self):
     for game, after in zip(_GAMES, (11, 12, 30), strict=True):
