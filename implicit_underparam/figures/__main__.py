@@ -21,6 +21,7 @@ from implicit_underparam.errors import UserError
 from implicit_underparam.figures import (
   claims,
   drawing,
+  game_runs,
   layout,
   ledger_command,
   minatar_figures,
@@ -139,11 +140,14 @@ def draw_figures(
   if not drawable and not chosen[0].lines:
     layout.draw(chosen[0], collection)  # Raises what is to be said.
   if not drawable:
-    what = 'every figure' if id_ == 'all' else f'figure {id_}'
+    one = game_runs.name(chosen[0], collection)
+    what = 'every figure' if id_ == 'all' else one
     first = chosen[0].suite
     needed = _needed(x for x in chosen if x.suite is first)
     raise collection_lib.nothing_for(what, needed, collection.of(first))
   _report_undrawn(chosen, drawable, collection)
+  if id_ == 'all':
+    drawable = [x for x in drawable if not _repeats_another(x, collection)]
   written: list[pathlib.Path] = []
   for figure in drawable:
     if column != 'srank' and (id_ != 'all' or 'srank' in figure.columns):
@@ -191,7 +195,20 @@ def _has_run(
 ) -> bool:
   if not figure.lines:
     return rank_return_figure.has_run(figure, collection)
-  return len(layout.missing(figure, collection)) < len(figure.runs)
+  return bool(game_runs.find(figure, collection.of(figure.suite)).games)
+
+
+def _repeats_another(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  repeats = game_runs.repeats_another(figure, collection)
+  if repeats:
+    share = figure.shares[0]
+    _report(
+        f'figure {figure.id} is not drawn: no folder is called GAME_{share}, '
+        'so that it is the same as that of the usual share'
+    )
+  return repeats
 
 
 def _needed(chosen: Iterable[layout.PaperFigure]) -> list[str]:

@@ -159,7 +159,7 @@ class AtariOnlineFiguresTest(parameterized.TestCase):
     self.assertEqual(
         {x.stem for x in written}, {'figure_3b', 'figure_4b', 'figure_a22'})
     self.assertIn(
-        f'--base_dir={self.runs}/dqn_online_n8_target '
+        f'--base_dir={self.runs}/GAME/dqn_online_n8_target '
         '--gin_files=gin_configs/atari/dqn_online.gin '
         '--gin_files=gin_configs/atari/target_features.gin '
         '--gin_bindings="game = \'GAME\'" '
