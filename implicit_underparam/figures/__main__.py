@@ -18,19 +18,19 @@ from absl import app, flags
 
 from implicit_underparam import figures
 from implicit_underparam.errors import UserError
+from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
-  claims,
   drawing,
   game_runs,
   layout,
   ledger_command,
   minatar_figures,
   mujoco_figures,
+  notes,
   rank_return_figure,
   theory_figures,
-  theory_report,
 )
-from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures.claims_command import write_claims
 
 _FIGURE = flags.DEFINE_string(
     'figure', '', 'Which figure of the paper, such as 2a; or all.'
@@ -156,40 +156,6 @@ def draw_figures(
   return written
 
 
-def write_claims(
-    collection: collection_lib.Collection, out: pathlib.Path, title: str = ''
-) -> list[pathlib.Path]:
-  """Judges the claims, writes and prints a table for every suite.
-
-  Args:
-    collection: the runs.
-    out: folder for the files.
-    title: what the runs are of.
-
-  Returns:
-    The files written: claims.md for the gridworld, claims_atari.md and
-    claims_atari_online.md for Atari, claims_minatar.md for MinAtar,
-    claims_mujoco.md for MuJoCo, claims_theory.md for the theory.
-  """
-  written = []
-  has_theory = theory_report.has_runs(collection)
-  families = claims.choose_families(collection, may_be_none=has_theory)
-  for family in families:
-    text = claims.document(collection, family, title)
-    _report_missing(family.runs, collection.of(family.suite))
-    written.append(_write(out / family.file, text))
-  if has_theory:
-    text = theory_report.document(collection)
-    written.append(_write(out / theory_report.FILE, text))
-  return written
-
-
-def _write(path: pathlib.Path, text: str) -> pathlib.Path:
-  drawing.write(path, text.encode())
-  print(text)
-  return path
-
-
 def _has_run(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
@@ -204,7 +170,7 @@ def _repeats_another(
   repeats = game_runs.repeats_another(figure, collection)
   if repeats:
     share = figure.shares[0]
-    _report(
+    notes.report(
         f'figure {figure.id} is not drawn: no folder is called GAME_{share}, '
         'so that it is the same as that of the usual share'
     )
@@ -223,10 +189,10 @@ def _report_undrawn(
   """Names what is missing, of the suites that there is any run of."""
   for suite in dict.fromkeys(figure.suite for figure in drawable):
     of_suite = [figure for figure in chosen if figure.suite is suite]
-    _report_missing(_needed(of_suite), collection.of(suite))
+    notes.report_missing(_needed(of_suite), collection.of(suite))
     for figure in of_suite:
       if figure not in drawable:
-        _report(f'figure {figure.id} is not drawn: it has no run')
+        notes.report(f'figure {figure.id} is not drawn: it has no run')
 
 
 def _save(
@@ -240,23 +206,6 @@ def _save(
     drawn = layout.draw(figure, collection, window, title)
     stem = f'figure_{figure.id}'
     return [drawing.save(drawn, out / f'{stem}.{x}') for x in ('png', 'pdf')]
-
-
-def _report_missing(
-    names: Iterable[str], collection: collection_lib.Collection
-) -> None:
-  for name in names:
-    lacking = [
-        game for game, x in collection.games().items() if x.get(name) is None
-    ]
-    if not collection.has(name):
-      _report(collection_lib.missing_line(name, collection))
-    elif lacking:
-      _report(f'there is no run {name} of {", ".join(lacking)}')
-
-
-def _report(line: str) -> None:
-  print(f'note: {line}', file=sys.stderr)
 
 
 def _check_flags(argv: Sequence[str]) -> None:

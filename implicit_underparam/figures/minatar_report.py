@@ -6,9 +6,9 @@ import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
+  game_improvement,
   game_report,
   game_verdicts,
-  game_improvement,
   minatar_runs,
   rank_return_report,
   verdicts,

@@ -1,7 +1,8 @@
 """Which runs of a folder are correlated with each other: its settings.
 
 A run's name tells its configuration through its suite, and with it the agent,
-the penalty and n; whether it is online, that it took environment steps.
+the penalty and n; its rows tell whether it took environment steps, as a run
+does that is online.
 """
 
 import dataclasses
@@ -66,7 +67,8 @@ def traits(name: str, run: runs.Run, suite: suites.Suite) -> Traits:
   match = _VARIANT.fullmatch(name)
   name, variant = match.groups() if match else (name, '')
   files, bindings = suite.configuration(name)
-  online = run.environment_steps > 0 and 'offline' not in name
+  of_data = 'offline' in name or files[0] in _EVALUATIONS
+  online = run.environment_steps > 0 and not of_data
   return Traits(
       ', '.join(filter(None, (KINDS[online], variant))),
       re.sub(r'_[tn]\d+$', '', files[0]),

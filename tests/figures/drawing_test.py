@@ -25,6 +25,8 @@ _MINATAR = tuple(f'minatar_{x}' for x in (*_ATARI, *_ONLINE))
 _MUJOCO = ('2c', '3c', 'a5', 'a7_gradient')
 _THEORY = ('5', 'a21', 'th_compound', 'th_kernel',
            'th_kernel_gridworld', 'th_sv')
+_RANK_RETURN = tuple(f'{x}_rank_return' for x in (
+    'gridworld', 'atari', 'atari_online', 'minatar', 'mujoco'))
 
 
 def _pixels(path):
@@ -50,7 +52,8 @@ class FiguresTest(parameterized.TestCase):
   def test_all_figures_of_the_paper_are_found(self):
     found = command.find_figures()
     self.assertCountEqual(
-        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO + _THEORY)
+        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO + _THEORY
+        + _RANK_RETURN)
     for ids, suite in (
         (_GRIDWORLD, suites.GRIDWORLD), (_ATARI, suites.ATARI),
         (_ONLINE, suites.ATARI_ONLINE), (_MINATAR, suites.MINATAR),

@@ -11,14 +11,14 @@ from absl.testing import absltest, parameterized
 
 from implicit_underparam.figures import __main__ as command
 from implicit_underparam.figures import (
-    claims,
-    collection,
-    game_verdicts,
-    game_improvement,
-    minatar_claims,
-    minatar_runs,
-    suites,
-    verdicts,
+  claims,
+  collection,
+  game_improvement,
+  game_verdicts,
+  minatar_claims,
+  minatar_runs,
+  suites,
+  verdicts,
 )
 
 _GAMES = ('Asterix', 'Breakout', 'SpaceInvaders')
