@@ -4,13 +4,14 @@ import json
 import os
 import pathlib
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import (
   drawing,
   ledger,
   ledger_report,
+  ledger_types,
   rank_return_report,
   scales,
 )
@@ -43,23 +44,38 @@ def write(
       written.
   """
   found = ledger.entries(collection)
-  correlations = rank_return_report.of_collection(collection)
+  text = text_of(collection, found, out, title)
   document = _document_path(out)
-  text = ledger_report.markdown(
-      found,
-      title,
-      {} if document is None else figure_links(document.parent),
-      (
-          _made(collection, out, title, document),
-          rank_return_report.section(correlations),
-      ),
-  )
   if document is None:
     return text, []
   rows = document.with_suffix('.csv')
   drawing.write(document, text.encode())
   drawing.write(rows, ledger_report.to_csv(found).encode())
   return text, [document, rows]
+
+
+def text_of(
+    collection: Collection,
+    found: Sequence[ledger_types.Entry],
+    out: str = '',
+    title: str = '',
+) -> str:
+  """The document, see `write`.
+
+  Args:
+    collection: the runs.
+    found: what `ledger.entries` says of them.
+    out: where the document is to lie; links are to files beside it.
+    title: what the runs are of.
+  """
+  document = _document_path(out)
+  links = {} if document is None else figure_links(document.parent)
+  correlations = rank_return_report.of_collection(collection)
+  sections = (
+      _made(collection, out, title, document),
+      rank_return_report.section(correlations),
+  )
+  return ledger_report.markdown(found, title, links, sections)
 
 
 def _document_path(out: str) -> pathlib.Path | None:
