@@ -91,8 +91,8 @@ class Collection:
 
     A game is the name of the folder that a run's folder lies in.
     """
-    if not self.suite.by_game:
-      return {'': self}
+    if self._game or not self.suite.by_game:
+      return {self._game: self}
     names = {
         _game(folder)
         for folders in self._found.values()
