@@ -4,6 +4,7 @@
   python -m implicit_underparam.figures --figure=all --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --claims --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --ledger --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --report --runs=DIR
   python -m implicit_underparam.figures --list
 """
 
@@ -30,6 +31,7 @@ from implicit_underparam.figures import (
   theory_report,
 )
 from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures.report import material, page
 
 _FIGURE = flags.DEFINE_string(
     'figure', '', 'Which figure of the paper, such as 2a; or all.'
@@ -44,6 +46,10 @@ _LEDGER = flags.DEFINE_bool(
     'ledger', False,
     'Judge every experiment: prints a table, and writes ledger.md and '
     'ledger.csv, or what --out=NAME.md names.',
+)
+_REPORT = flags.DEFINE_bool(
+    'report', False,
+    'Write report.html, one page about a sweep, into --out or --runs.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -247,11 +253,11 @@ def _check_flags(argv: Sequence[str]) -> None:
     raise UserError(
         f'{argv[1]!r} is not a flag: write --figure=2a --runs=DIR --out=DIR'
     )
-  if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
+  if not any(x.value for x in (_FIGURE, _CLAIMS, _LEDGER, _REPORT)):
     ids = ', '.join(find_figures())
     raise UserError(
         f'nothing to do: give --figure=ID (one of {ids}, all), --claims, '
-        '--ledger or --list'
+        '--ledger, --report or --list'
     )
   if _FIGURE.value:
     choose_figures(_FIGURE.value)
@@ -259,6 +265,14 @@ def _check_flags(argv: Sequence[str]) -> None:
   for flag in (_RUNS,) if prints_alone else (_RUNS, _OUT):
     if not flag.value:
       raise UserError(f'--{flag.name} is missing: name a folder')
+
+
+def _write_report() -> pathlib.Path:
+  found = material.gather(
+      _RUNS.value, list(find_figures().values()), _has_run, _VARIANT.value,
+      _TITLE.value,
+  )
+  return page.write(found, pathlib.Path(_OUT.value or _RUNS.value))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -270,6 +284,10 @@ def main(argv: Sequence[str]) -> None:
       print(list_figures())
       return
     _check_flags(argv)
+    if _REPORT.value:
+      print(_write_report())
+    if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
+      return
     collection = collection_lib.Collection(_RUNS.value, _VARIANT.value)
     out = pathlib.Path(_OUT.value)
     if _FIGURE.value:
