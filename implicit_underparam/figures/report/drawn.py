@@ -1,0 +1,101 @@
+"""The figures that there are runs for."""
+
+import shlex
+from collections.abc import Iterator
+
+from implicit_underparam.errors import UserError
+from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures import layout
+from implicit_underparam.figures.report import markup, pictures
+from implicit_underparam.figures.report.material import Material
+from implicit_underparam.figures.report.markup import Html, tag
+
+
+def write(material: Material) -> Html:
+  """The section; empty where no figure is shown."""
+  if not material.shown:
+    return Html('')
+  return tag(
+      'section',
+      tag('h2', 'Figures'),
+      tag(
+          'p', 'Curves are means over seeds with their 95% Student t '
+          'intervals; thin lines are the seeds.', class_='soft',
+      ),
+      tag('div', *(_figure(x, material) for x in material.shown),
+          class_='figures'),
+      id='figures',
+  )
+
+
+def anchor(id_: str) -> str:
+  """The id of a figure's element."""
+  return f'figure-{id_}'
+
+
+def _figure(figure: layout.PaperFigure, material: Material) -> Html:
+  image, problem = _image(figure, material)
+  also = f' (also {", ".join(figure.also)})' if figure.also else ''
+  caption = [
+      tag('strong', f'Figure {figure.id}{also}.'), f' {figure.title}.',
+      *([tag('p', problem, class_='problem')] if problem else []),
+      *_missing(figure, material),
+  ]
+  if image:
+    caption.append(markup.details(
+        'Draw it again', markup.command(_command(figure, material))
+    ))
+  return tag(
+      'figure', image, tag('figcaption', *caption), id=anchor(figure.id),
+      class_=None if image else 'undrawn',
+  )
+
+
+def _image(figure: layout.PaperFigure, material: Material) -> tuple[Html, str]:
+  """A figure as it can be drawn, and why it cannot."""
+  if material.collection is None or figure not in material.drawable:
+    return Html(''), 'Not drawn: it has no run.'
+  try:
+    return pictures.image(figure, material.collection, material.title), ''
+  except UserError as error:
+    return Html(''), f'Not drawn: {error}.'
+
+
+def _command(figure: layout.PaperFigure, material: Material) -> str:
+  words = [f'--out={material.runs_dir / "figures"}']
+  words += [f'--title={material.title}'] * bool(material.title)
+  return f'{material.command(f"--figure={figure.id}")} {shlex.join(words)}'
+
+
+def _missing(figure: layout.PaperFigure, material: Material) -> Iterator[Html]:
+  names = material.missing(figure)
+  if names:
+    full = [tag('code', material.full_name(name)) for name in names]
+    what = 'run' if len(names) == 1 else 'runs'
+    summary = markup.join((f'Missing {what}: ', markup.join(full, ', ')))
+    commands = (
+        markup.command(collection_lib.command(
+            name, material.variant, material.runs_dir, figure.suite
+        ))
+        for name in names
+    )
+    yield markup.details(summary, *commands, class_='missing')
+  for name, games in _lacking(figure, material).items():
+    yield tag(
+        'p', 'No run ', tag('code', name), f' of {", ".join(games)}.',
+        class_='missing',
+    )
+
+
+def _lacking(
+    figure: layout.PaperFigure, material: Material
+) -> dict[str, list[str]]:
+  """Run -> the games that it is missing of, others having it."""
+  if material.collection is None or not figure.suite.by_game:
+    return {}
+  games = material.collection.of(figure.suite).games()
+  every = {
+      name: [game for game, there in games.items() if there.get(name) is None]
+      for name in figure.runs
+  }
+  return {k: x for k, x in every.items() if 0 < len(x) < len(games)}

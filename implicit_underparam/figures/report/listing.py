@@ -1,0 +1,138 @@
+"""The table of the runs."""
+
+import numpy as np
+
+from implicit_underparam.figures import runs, series
+from implicit_underparam.figures.report import (
+  folders,
+  markup,
+  pictures,
+  times,
+)
+from implicit_underparam.figures.report.material import Material
+from implicit_underparam.figures.report.markup import Html, tag
+
+_RANKS = ('srank', 'srank_map', 'srank_copied')
+_RETURNS = ('normalized_return', 'eval_return')
+_HEADER = (
+    'Run', 'State', 'Seeds', 'Iterations', 'Time', 'srank', 'Return',
+    'srank over training',
+)
+_WIDTH, _HEIGHT = 120, 24  # Of a sparkline, in its own units.
+_POINTS = 48
+
+
+def write(material: Material) -> Html:
+  """The section."""
+  rows = [_row(run, material.now) for run in material.runs]
+  return tag(
+      'section',
+      tag('h2', 'Runs'),
+      tag(
+          'p', 'srank and return: mean over seeds ± standard deviation, of a '
+          "seed's last tenth of iterations; gridworld returns are normalised "
+          '(0 uniform policy, 1 expert). The small curves begin at zero, and '
+          'are each to their own scale.', class_='soft',
+      ),
+      markup.table('Runs', _HEADER, rows, 'runs-table', 'runs'),
+      *_preparations(material),
+      id='runs',
+  )
+
+
+def _row(run: folders.ReportedRun, now: float) -> list[str]:
+  seconds = run.seconds(now)
+  done = run.done if run.rows is not None or run.planned else 0
+  planned = '' if run.planned is None else f' of {run.planned}'
+  return [
+      tag('th', run.name, scope='row'),
+      tag('td', tag('span', run.state, class_=f'state {run.state}'),
+          *_in_parts(run)),
+      markup.numeric(_seeds(run.seeds), len(run.seeds)),
+      markup.numeric(f'{done}{planned}' if done or planned else '', done),
+      markup.numeric(times.length(seconds), seconds),
+      _final(run.rows, _RANKS),
+      _final(run.rows, _RETURNS),
+      tag('td', _sparkline(run.rows)),
+  ]
+
+
+def _in_parts(run: folders.ReportedRun) -> list[Html]:
+  if len(run.parts) < 2:
+    return []
+  done = sum(part.state == 'done' for part in run.parts)
+  return [tag('span', f' {done} of {len(run.parts)} parts', class_='soft')]
+
+
+def _seeds(seeds: list[int]) -> str:
+  if len(seeds) > 1 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+    return f'{len(seeds)} ({seeds[0]}–{seeds[-1]})'
+  return f'{len(seeds)}' if seeds else ''
+
+
+def _column(run: runs.Run | None, names: tuple[str, ...]) -> str:
+  columns = () if run is None else run.columns
+  return next((name for name in names if name in columns), '')
+
+
+def _final(run: runs.Run | None, names: tuple[str, ...]) -> Html:
+  column = _column(run, names)
+  if run is None or not column:
+    return markup.numeric('')
+  curves = run.curves(column)
+  finite = np.isfinite(curves.values)
+  ends = np.array([
+      series.end(curves.iterations[there], values[there])
+      for values, there in zip(curves.values, finite, strict=True)
+      if there.any()
+  ])
+  if not len(ends):
+    return markup.numeric('')
+  mean = float(ends.mean())
+  spread = f' ± {_short(float(ends.std(ddof=1)))}' if len(ends) > 1 else ''
+  return markup.numeric(f'{_short(mean)}{spread}', mean)
+
+
+def _short(value: float) -> str:
+  """Three digits, and no exponent where it would surprise."""
+  if 1e-3 < abs(value) < 1e6:
+    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
+    return f'{value:.{digits}f}'
+  return f'{value:.3g}'
+
+
+def _sparkline(run: runs.Run | None) -> Html:
+  column = _column(run, _RANKS)
+  if run is None or not column:
+    return Html('')
+  mean = pictures.seed_mean(run, column)
+  values = mean[np.isfinite(mean)]
+  if len(values) < 2:
+    return Html('')
+  chosen = np.linspace(0, len(values) - 1, min(_POINTS, len(values)))
+  y = values[chosen.round().astype(int)]
+  top = max(float(y.max()), 1e-9)
+  points = ' '.join(
+      f'{_WIDTH * i / (len(y) - 1):.0f},{_HEIGHT * (1 - v / top):.1f}'
+      for i, v in enumerate(y)
+  )
+  told = f'{column} from {values[0]:.3g} to {values[-1]:.3g}'
+  told += f', highest {values.max():.3g}'
+  return tag(
+      'svg', tag('title', told), tag('polyline', points=points),
+      viewBox=f'-1 -2 {_WIDTH + 2} {_HEIGHT + 4}', class_='spark', role='img',
+      aria_label=told,
+  )
+
+
+def _preparations(material: Material) -> list[Html]:
+  if not material.preparations:
+    return []
+  rows = [
+      [x.name, x.state, markup.numeric(times.length(x.seconds(material.now))),
+       x.reason]
+      for x in material.preparations
+  ]
+  header = ('Set', 'State', 'Time', 'Why')
+  inner = markup.table('Sets of data that were prepared', header, rows)
+  return [markup.details(f'{len(rows)} sets of data, prepared', inner)]

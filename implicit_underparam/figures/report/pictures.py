@@ -1,0 +1,101 @@
+"""Figures as images inside the page, and in words."""
+
+import base64
+import io
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures import drawing, layout, runs
+from implicit_underparam.figures.report import markup
+
+_DPI = 192  # Two dots a pixel of the page.
+
+
+def image(
+    figure: layout.PaperFigure, collection: collection_lib.Collection,
+    title: str = '',
+) -> markup.Html:
+  """A figure, drawn.
+
+  Args:
+    figure: what to draw.
+    collection: the runs.
+    title: what the runs are of.
+
+  Raises:
+    UserError: it cannot be drawn.
+  """
+  with drawing.settings():
+    drawn = layout.draw(figure, collection, title=title)
+    data = _png(drawn)
+  width, height = drawn.get_size_inches()
+  return markup.tag(
+      'img',
+      src=f'data:image/png;base64,{base64.b64encode(data).decode()}',
+      alt=describe(figure, collection),
+      width=f'{width * 96:.0f}',
+      height=f'{height * 96:.0f}',
+  )
+
+
+def _png(drawn: Figure) -> bytes:
+  buffer = io.BytesIO()
+  drawn.savefig(buffer, format='png', dpi=_DPI)
+  return buffer.getvalue()
+
+
+def describe(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> str:
+  """What a figure shows, for those who do not see it.
+
+  Args:
+    figure: which.
+    collection: the runs.
+  """
+  there = collection.of(figure.suite)
+  games = there.games()
+  sentence = f'Figure {figure.id}: {figure.title}.'
+  if figure.painter is not None:
+    return sentence
+  if len(games) > 1:
+    sentence += f' One column of panels for each of {", ".join(games)}.'
+  told = (
+      f' {game + ", " if game else ""}{column}: {"; ".join(found)}.'
+      for game, x in games.items()
+      for column in figure.columns
+      if (found := list(_ends(figure, column, x)))
+  )
+  return sentence + ''.join(told)
+
+
+def _ends(
+    figure: layout.PaperFigure,
+    column: str,
+    collection: collection_lib.Collection,
+) -> Iterator[str]:
+  for line in figure.lines:
+    run = collection.get(line.run)
+    name = line.column or column
+    if run is not None and name in run.columns:
+      mean = seed_mean(run, name)
+      there = mean[np.isfinite(mean)]
+      if len(there):
+        yield f'{line.label} from {there[0]:.3g} to {there[-1]:.3g}'
+
+
+def seed_mean(run: runs.Run, column: str) -> np.ndarray:
+  """[K] a column's mean over the seeds that have a number; NaN where none.
+
+  Args:
+    run: of which.
+    column: that it has.
+  """
+  values = run.curves(column).values
+  there = np.isfinite(values)
+  count = there.sum(0)
+  total = np.where(there, values, 0).sum(0)
+  return np.where(count > 0, total / np.maximum(count, 1), np.nan)
