@@ -100,7 +100,9 @@ def versions(material: Material) -> Html:
   if not groups:
     body = [tag('p', 'No run has a run.json here.', class_='soft')]
   else:
-    body = [_group(*json.loads(x), names) for x, names in groups.items()]
+    body = [
+        _group(*json.loads(key), names) for key, names in groups.items()
+    ]
   return tag(
       'section', tag('h2', 'Versions and device'), *body, id='versions'
   )

@@ -38,17 +38,26 @@ def _figure(figure: layout.PaperFigure, material: Material) -> Html:
   also = f' (also {", ".join(figure.also)})' if figure.also else ''
   caption = [
       tag('strong', f'Figure {figure.id}{also}.'), f' {figure.title}.',
-      *([tag('p', problem, class_='problem')] if problem else []),
-      *_missing(figure, material),
   ]
+  if problem:
+    caption.append(tag('p', problem, class_='problem'))
+  else:
+    caption += _lacking_games(figure, material)
+  caption += _missing(figure, material)
   if image:
     caption.append(markup.details(
         'Draw it again', markup.command(_command(figure, material))
     ))
   return tag(
       'figure', image, tag('figcaption', *caption), id=anchor(figure.id),
-      class_=None if image else 'undrawn',
+      class_=_class(image),
   )
+
+
+def _class(image: Html) -> str | None:
+  if not image:
+    return 'undrawn'
+  return 'wide' if 'class="wide"' in image else None
 
 
 def _image(figure: layout.PaperFigure, material: Material) -> tuple[Html, str]:
@@ -68,18 +77,30 @@ def _command(figure: layout.PaperFigure, material: Material) -> str:
 
 
 def _missing(figure: layout.PaperFigure, material: Material) -> Iterator[Html]:
-  names = material.missing(figure)
-  if names:
-    full = [tag('code', material.full_name(name)) for name in names]
-    what = 'run' if len(names) == 1 else 'runs'
-    summary = markup.join((f'Missing {what}: ', markup.join(full, ', ')))
+  names = {x: material.full_name(x) for x in material.missing(figure)}
+  states = {run.figure_name: run.state for run in material.runs}
+  waited = [x for x in names.values() if x in states]
+  if waited:
+    listed = (markup.join((tag('code', x), f' ({states[x]})')) for x in waited)
+    yield tag('p', 'Not there yet: ', markup.join(listed, ', '),
+              class_='missing')
+  absent = [x for x, full in names.items() if full not in states]
+  if absent:
+    what = 'Missing run: ' if len(absent) == 1 else 'Missing runs: '
+    listed = (tag('code', names[x]) for x in absent)
     commands = (
         markup.command(collection_lib.command(
             name, material.variant, material.runs_dir, figure.suite
         ))
-        for name in names
+        for name in absent
     )
+    summary = markup.join((what, markup.join(listed, ', ')))
     yield markup.details(summary, *commands, class_='missing')
+
+
+def _lacking_games(
+    figure: layout.PaperFigure, material: Material
+) -> Iterator[Html]:
   for name, games in _lacking(figure, material).items():
     yield tag(
         'p', 'No run ', tag('code', name), f' of {", ".join(games)}.',

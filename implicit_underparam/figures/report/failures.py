@@ -14,46 +14,59 @@ _LINES = 20
 _BYTES = 64 * 1024
 _LENGTH = 500  # Letters of a line that are shown.
 _ESCAPES = re.compile(r'\x1b\[[0-9;?]*[A-Za-z]')
-_BAD = ('failed', 'blocked', 'interrupted')
+_BAD = ('failed', 'blocked')
 
 
 def write(material: Material) -> Html:
   """The section; empty where nothing went wrong."""
-  bad = [x for x in material.parts if x.state in _BAD or x.problem]
-  bad.sort(key=lambda x: _BAD.index(x.state) if x.state in _BAD else -1)
-  stopped = [x for x in material.parts if x.stopped]
+  bad = [
+      x for x in material.parts if x.state in _BAD or x.problem or x.stopped
+  ]
+  order = {'failed': 0, 'blocked': 2}
+  bad.sort(key=lambda x: order.get(x.state, 1))
   empty = [
       x.name for x in material.parts
       if x.state == 'without rows' and not x.problem
   ]
-  if not bad and not stopped and not empty:
+  if not bad and not empty:
     return Html('')
   return tag(
       'section',
       tag('h2', 'Failures'),
       *(_failure(part, material) for part in bad),
-      *(_stopped(part) for part in stopped),
       *([_empty(empty)] if empty else []),
       id='failures',
   )
 
 
 def _failure(part: folders.Part, material: Material) -> Html:
-  state = part.state if part.state in _BAD else 'unreadable'
-  times_ = part.task.attempts if part.task else 0
-  attempts = f'{times_} attempt' + 's' * (times_ != 1) if times_ else ''
   return tag(
       'article',
       tag('h3', part.name),
-      tag(
-          'p', tag('span', state, class_='state failed'), ' ',
-          part.problem or part.reason or 'it says no reason',
-          f' ({attempts})' if attempts else '',
-      ),
-      *_log(part, material.runs_dir),
+      *_reasons(part),
+      *(_log(part, material.runs_dir) if part.state in _BAD else ()),
       *_remedy(part),
       class_='failure',
   )
+
+
+def _reasons(part: folders.Part) -> Iterator[Html]:
+  if part.state in _BAD:
+    tries = part.task.attempts if part.task else 0
+    attempts = f' ({tries} attempt{"s" * (tries != 1)})' if tries else ''
+    reason = part.reason or 'no reason is given'
+    yield _reason(part.state, f'{reason}{attempts}')
+  if part.problem:
+    yield _reason('unreadable', part.problem)
+  if part.stopped:
+    yield _reason('seeds that stopped before the others', '')
+    yield tag('ul', *(
+        tag('li', f'seed {seed}: {why}') for seed, why in part.stopped.items()
+    ))
+
+
+def _reason(what: str, why: str) -> Html:
+  return tag('p', tag('span', what, class_='state failed'), ' ', why)
 
 
 def _log(part: folders.Part, runs_dir: pathlib.Path) -> Iterator[Html]:
@@ -65,8 +78,9 @@ def _log(part: folders.Part, runs_dir: pathlib.Path) -> Iterator[Html]:
   elif not lines:
     yield tag('p', f'{part.task.log} is empty.', class_='soft')
   else:
+    what = f'{len(lines)} lines' if len(lines) > 1 else 'line'
     yield markup.details(
-        f'Last {len(lines)} lines of {part.task.log}',
+        f'Last {what} of {part.task.log}',
         tag('pre', '\n'.join(lines), class_='log', tabindex='0'),
         class_='opens',
     )
@@ -95,11 +109,9 @@ def last_lines(path: pathlib.Path) -> list[str] | None:
 
 
 def _remedy(part: folders.Part) -> Iterator[Html]:
-  if part.problem and part.state not in _BAD:
-    return
   if part.state == 'blocked':
     yield tag('p', 'It starts once what it waits for is done.', class_='soft')
-  command = _again(part)
+  command = _again(part) if part.state == 'failed' else ''
   if command:
     yield tag('p', 'Run it again:', class_='lead')
     yield markup.command(command)
@@ -114,17 +126,6 @@ def _again(part: folders.Part) -> str:
       'python', '-m', 'implicit_underparam.train',
       f'--base_dir={part.folder}', f'--gin_files={part.folder / "config.gin"}',
   ])
-
-
-def _stopped(part: folders.Part) -> Html:
-  reasons = (
-      tag('li', f'seed {seed}: {why}') for seed, why in part.stopped.items()
-  )
-  return tag(
-      'article', tag('h3', part.name),
-      tag('p', 'Seeds that stopped before the others:'), tag('ul', *reasons),
-      class_='failure',
-  )
 
 
 def _empty(names: list[str]) -> Html:

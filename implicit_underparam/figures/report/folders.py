@@ -113,6 +113,11 @@ class ReportedRun:
   parts: tuple[Part, ...]
 
   @property
+  def figure_name(self) -> str:
+    """The name that figures know it by, whatever folder it lies in."""
+    return self.name.rsplit('/', 1)[-1]
+
+  @property
   def state(self) -> str:
     """Of the part that is worst off."""
     order = {state: i for i, state in enumerate(STATES)}

@@ -5,11 +5,15 @@ from collections.abc import Sequence
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import ledger, markdown_tables, verdicts
-from implicit_underparam.figures.ledger import Entry
+from implicit_underparam.figures.experiments import Experiment
+from implicit_underparam.figures.ledger import Entry, Headline
 from implicit_underparam.figures.report import drawn, markup
 from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
 
+_VERDICTS = (
+    verdicts.HOLDS, verdicts.FAILS, verdicts.UNCLEAR, verdicts.NOT_RUN
+)
 _HEADER = ('Claim', 'Effect [95% interval]', 'Verdict', 'Runs', 'Notes')
 
 
@@ -21,13 +25,11 @@ def write(material: Material) -> Html:
     entries = ledger.entries(material.collection)
   except UserError as error:
     return _section(tag('p', f'Not judged: {error}.', class_='problem'))
-  by_experiment: dict[str, list[Entry]] = {}
-  for entry in entries:
-    by_experiment.setdefault(entry.experiment, []).append(entry)
-  chosen = {
-      id_: parts for id_, parts in by_experiment.items()
-      if id_ in material.sweep.experiments or any(map(_was_run, parts))
-  }
+  chosen = [
+      x for x in ledger.headlines(entries)
+      if x.verdict != verdicts.NOT_RUN
+      or x.experiment.id in material.sweep.experiments
+  ]
   if not chosen:
     return Html('')
   drawn_ids = {figure.id for figure in material.shown}
@@ -37,7 +39,7 @@ def write(material: Material) -> Html:
           'on the claimed side, does not hold if it lies wholly on the other '
           'side, and is unclear otherwise.', class_='soft',
       ),
-      *(_experiment(parts, drawn_ids) for parts in chosen.values()),
+      *(_experiment(x, drawn_ids) for x in chosen),
   )
 
 
@@ -45,33 +47,35 @@ def _section(*children: str) -> Html:
   return tag('section', tag('h2', 'Verdicts'), *children, id='verdicts')
 
 
-def _was_run(entry: Entry) -> bool:
-  return entry.verdict != verdicts.NOT_RUN
-
-
-def _experiment(parts: Sequence[Entry], drawn_ids: set[str]) -> Html:
-  id_ = parts[0].experiment
+def _experiment(headline: Headline, drawn_ids: set[str]) -> Html:
+  experiment, parts = headline.experiment, headline.parts
   counts = collections.Counter(entry.verdict for entry in parts)
-  told = ', '.join(f'{n} {verdict}' for verdict, n in counts.items())
-  rows = [_row(entry) for entry in parts if _was_run(entry)]
-  unrun = [entry for entry in parts if not _was_run(entry)]
-  body = [markup.table(f'Claims of {id_}', _HEADER, rows, class_='claims')]
+  told = ', '.join(f'{counts[x]} {x}' for x in _VERDICTS if counts[x])
+  scale = f'scale {headline.scale}: ' if headline.scale else ''
+  summary = markup.join((
+      tag('span', experiment.id, class_='experiment'),
+      _verdict(headline.verdict),
+      tag(
+          'span', f'{experiment.claim} ',
+          tag('span', f'{scale}{told}', class_='soft'), class_='claim',
+      ),
+  ), ' ')
+  rows = [_row(entry) for entry in parts if entry.verdict != verdicts.NOT_RUN]
+  unrun = [entry for entry in parts if entry.verdict == verdicts.NOT_RUN]
+  body = [*_figures(experiment, drawn_ids)]
+  if rows:
+    label = f'Claims of {experiment.id}'
+    body.append(markup.table(label, _HEADER, rows, class_='claims'))
   if unrun:
     body.append(_not_run(unrun))
-  summary = markup.join((
-      tag('span', id_, class_='experiment'), ' ',
-      _verdict(ledger.headline(parts)), tag('span', told, class_='soft'),
-  ), ' ')
-  return markup.details(
-      summary, *_figures(parts[0], drawn_ids), *(body if rows else body[1:]),
-      class_='opens',
-  )
+    body.append(markup.command(headline.command))
+  return markup.details(summary, *body, class_='experiment-entry')
 
 
-def _figures(entry: Entry, drawn_ids: set[str]) -> list[Html]:
+def _figures(experiment: Experiment, drawn_ids: set[str]) -> list[Html]:
   links = [
       tag('a', f'Figure {x}', href=f'#{drawn.anchor(x)}')
-      for x in entry.figures
+      for x in experiment.figures
       if x in drawn_ids
   ]
   return [tag('p', markup.join(links, ', '))] if links else []

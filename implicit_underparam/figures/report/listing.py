@@ -14,9 +14,9 @@ from implicit_underparam.figures.report.markup import Html, tag
 
 _RANKS = ('srank', 'srank_map', 'srank_copied')
 _RETURNS = ('normalized_return', 'eval_return')
+_NUMBERS = ('Seeds', 'Iterations', 'Time', 'srank', 'Return')
 _HEADER = (
-    'Run', 'State', 'Seeds', 'Iterations', 'Time', 'srank', 'Return',
-    'srank over training',
+    'Run', 'State', *map(markup.numeric_head, _NUMBERS), 'srank over training'
 )
 _WIDTH, _HEIGHT = 120, 24  # Of a sparkline, in its own units.
 _POINTS = 48
@@ -42,14 +42,14 @@ def write(material: Material) -> Html:
 
 def _row(run: folders.ReportedRun, now: float) -> list[str]:
   seconds = run.seconds(now)
-  done = run.done if run.rows is not None or run.planned else 0
   planned = '' if run.planned is None else f' of {run.planned}'
+  done = f'{run.done}{planned}' if run.rows or planned else ''
   return [
       tag('th', run.name, scope='row'),
       tag('td', tag('span', run.state, class_=f'state {run.state}'),
           *_in_parts(run)),
       markup.numeric(_seeds(run.seeds), len(run.seeds)),
-      markup.numeric(f'{done}{planned}' if done or planned else '', done),
+      markup.numeric(done, run.done if done else None),
       markup.numeric(times.length(seconds), seconds),
       _final(run.rows, _RANKS),
       _final(run.rows, _RETURNS),
@@ -133,6 +133,7 @@ def _preparations(material: Material) -> list[Html]:
        x.reason]
       for x in material.preparations
   ]
-  header = ('Set', 'State', 'Time', 'Why')
-  inner = markup.table('Sets of data that were prepared', header, rows)
-  return [markup.details(f'{len(rows)} sets of data, prepared', inner)]
+  header = ('Set', 'State', markup.numeric_head('Time'), 'Why')
+  inner = markup.table('Sets of data to prepare', header, rows)
+  what = 'set' if len(rows) == 1 else 'sets'
+  return [markup.details(f'{len(rows)} {what} of data to prepare', inner)]

@@ -85,7 +85,7 @@ def table(
     id_: of the table.
     class_: of the table.
   """
-  head = tag('tr', *(tag('th', x, scope='col') for x in header))
+  head = tag('tr', *map(_head, header))
   body = [tag('tr', *map(_cell, row, range(len(row)))) for row in rows]
   inner = tag(
       'table', tag('caption', label), tag('thead', head), tag('tbody', *body),
@@ -95,6 +95,17 @@ def table(
       'div', inner, class_='scroll', role='region', aria_label=label,
       tabindex='0',
   )
+
+
+def _head(value: str) -> Html:
+  if isinstance(value, Html) and value.startswith('<th'):
+    return value
+  return tag('th', value, scope='col')
+
+
+def numeric_head(value: str) -> Html:
+  """The head of a column of numbers."""
+  return tag('th', value, scope='col', class_='number')
 
 
 def _cell(value: str, column: int) -> Html:

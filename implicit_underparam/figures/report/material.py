@@ -53,8 +53,16 @@ class Material:
     """The figures that have a run, those that the sweep is for first."""
     if self.collection is None:
       return []
-    found = [x for x in self.figures if self.has_run(x, self.collection)]
+    found = [x for x in self.figures if self._can_draw(x, self.collection)]
     return sorted(found, key=lambda figure: figure not in self.wanted)
+
+  def _can_draw(
+      self, figure: layout.PaperFigure, there: collection_lib.Collection
+  ) -> bool:
+    try:
+      return self.has_run(figure, there)
+    except UserError:
+      return True  # Two runs of a name: drawing it says so.
 
   @functools.cached_property
   def wanted(self) -> list[layout.PaperFigure]:
@@ -76,12 +84,15 @@ class Material:
     """
     if self.collection is None:
       return list(figure.runs)
-    return layout.missing(figure, self.collection)
+    try:
+      return layout.missing(figure, self.collection)
+    except UserError:
+      return []  # As above.
 
   @functools.cached_property
   def missing_runs(self) -> list[str]:
     """The runs that the figures need, and that nobody has or plans."""
-    planned = {run.name.rsplit('/')[-1] for run in self.runs}
+    planned = {run.figure_name for run in self.runs}
     needed = dict.fromkeys(x for f in self.shown for x in self.missing(f))
     return [x for x in needed if self.full_name(x) not in planned]
 

@@ -13,7 +13,6 @@ from implicit_underparam.figures.report import (
   heading,
   judged,
   listing,
-  markup,
 )
 from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
