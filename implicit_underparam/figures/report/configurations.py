@@ -1,12 +1,11 @@
 """What the runs were made with: bindings, versions, devices."""
 
-import json
 from collections.abc import Mapping, Sequence
 
 from implicit_underparam.figures.report import bindings, markup
 from implicit_underparam.figures.report.bindings import Difference
-from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
+from implicit_underparam.figures.report.material import Material
 
 _FEW = 6  # Runs that fit beside each other in a table.
 _NAMED = 3  # Runs that are named; more are folded.
@@ -92,31 +91,24 @@ def _whole(material: Material) -> list[Html]:
 
 def versions(material: Material) -> Html:
   """The section of versions and devices; says so where none is known."""
-  groups: dict[str, list[str]] = {}
+  groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
   for part in material.parts:
-    if part.versions or part.device:
-      key = json.dumps([part.device, part.versions])
+    pairs = {'device': part.device, **part.versions}
+    if key := tuple((k, str(x)) for k, x in pairs.items() if x):
       groups.setdefault(key, []).append(part.name)
   if not groups:
     body = [tag('p', 'No run has a run.json here.', class_='soft')]
   else:
-    body = [
-        _group(*json.loads(key), names) for key, names in groups.items()
-    ]
+    body = [_group(pairs, names) for pairs, names in groups.items()]
   return tag(
       'section', tag('h2', 'Versions and device'), *body, id='versions'
   )
 
 
 def _group(
-    device: str, found: Mapping[str, str | None], names: Sequence[str]
+    pairs: Sequence[tuple[str, str]], names: Sequence[str]
 ) -> Html:
-  pairs = [('device', device), *found.items()]
-  items = (
-      tag('div', tag('dt', key), tag('dd', str(value)))
-      for key, value in pairs
-      if value
-  )
+  items = (tag('div', tag('dt', key), tag('dd', x)) for key, x in pairs)
   return tag(
       'div', tag('p', _names(names)), tag('dl', *items), class_='versions'
   )

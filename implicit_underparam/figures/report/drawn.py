@@ -7,8 +7,8 @@ from implicit_underparam.errors import UserError
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import layout
 from implicit_underparam.figures.report import markup, pictures
-from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
+from implicit_underparam.figures.report.material import Material
 
 
 def write(material: Material) -> Html:

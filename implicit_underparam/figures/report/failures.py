@@ -7,8 +7,8 @@ import shlex
 from collections.abc import Iterator
 
 from implicit_underparam.figures.report import folders, markup
-from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
+from implicit_underparam.figures.report.material import Material
 
 _LINES = 20
 _BYTES = 64 * 1024

@@ -90,11 +90,10 @@ class Part:
     Args:
       now: Unix seconds.
     """
+    start = times.unix(self.description.get('started'))
+    end = times.unix(self.description.get('ended'))
     if self.task is not None and self.task.started is not None:
       start, end = self.task.started, self.task.ended
-    else:
-      keys = ('started', 'ended')
-      start, end = (times.unix(self.description.get(key)) for key in keys)
     if start is None or (end is None and self.state != 'running'):
       return None
     return max(0.0, (now if end is None else end) - start)

@@ -4,8 +4,8 @@ import collections
 from collections.abc import Iterator
 
 from implicit_underparam.figures.report import folders, markup, times
-from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
+from implicit_underparam.figures.report.material import Material
 
 _ALWAYS = ('done', 'failed', 'running', 'waiting')
 _TOLD = {

@@ -8,8 +8,8 @@ from implicit_underparam.figures import ledger, markdown_tables, verdicts
 from implicit_underparam.figures.experiments import Experiment
 from implicit_underparam.figures.ledger import Entry, Headline
 from implicit_underparam.figures.report import drawn, markup
-from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
+from implicit_underparam.figures.report.material import Material
 
 _VERDICTS = (
     verdicts.HOLDS, verdicts.FAILS, verdicts.UNCLEAR, verdicts.NOT_RUN

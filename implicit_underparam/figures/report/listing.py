@@ -1,5 +1,7 @@
 """The table of the runs."""
 
+import math
+
 import numpy as np
 
 from implicit_underparam.figures import runs, series
@@ -9,8 +11,8 @@ from implicit_underparam.figures.report import (
   pictures,
   times,
 )
-from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
+from implicit_underparam.figures.report.material import Material
 
 _RANKS = ('srank', 'srank_map', 'srank_copied')
 _RETURNS = ('normalized_return', 'eval_return')
@@ -46,8 +48,7 @@ def _row(run: folders.ReportedRun, now: float) -> list[str]:
   done = f'{run.done}{planned}' if run.rows or planned else ''
   return [
       tag('th', run.name, scope='row'),
-      tag('td', tag('span', run.state, class_=f'state {run.state}'),
-          *_in_parts(run)),
+      _state(run),
       markup.numeric(_seeds(run.seeds), len(run.seeds)),
       markup.numeric(done, run.done if done else None),
       markup.numeric(times.length(seconds), seconds),
@@ -57,11 +58,15 @@ def _row(run: folders.ReportedRun, now: float) -> list[str]:
   ]
 
 
-def _in_parts(run: folders.ReportedRun) -> list[Html]:
-  if len(run.parts) < 2:
-    return []
-  done = sum(part.state == 'done' for part in run.parts)
-  return [tag('span', f' {done} of {len(run.parts)} parts', class_='soft')]
+def _state(run: folders.ReportedRun) -> Html:
+  told = [tag('span', run.state, class_=f'state {run.state}')]
+  if any(part.problem for part in run.parts):
+    told.append(tag('span', 'unreadable', class_='state failed'))
+  if len(run.parts) > 1:
+    done = sum(part.state == 'done' for part in run.parts)
+    parts = f'{done} of {len(run.parts)} parts done'
+    told.append(tag('span', parts, class_='soft'))
+  return tag('td', markup.join(told, ', '))
 
 
 def _seeds(seeds: list[int]) -> str:
@@ -89,16 +94,22 @@ def _final(run: runs.Run | None, names: tuple[str, ...]) -> Html:
   if not len(ends):
     return markup.numeric('')
   mean = float(ends.mean())
-  spread = f' ± {_short(float(ends.std(ddof=1)))}' if len(ends) > 1 else ''
-  return markup.numeric(f'{_short(mean)}{spread}', mean)
+  spread = float(ends.std(ddof=1)) if len(ends) > 1 else 0.0
+  return markup.numeric(with_spread(mean, spread), mean)
 
 
-def _short(value: float) -> str:
-  """Three digits, and no exponent where it would surprise."""
-  if 1e-3 < abs(value) < 1e6:
-    digits = max(0, 2 - int(np.floor(np.log10(abs(value)))))
-    return f'{value:.{digits}f}'
-  return f'{value:.3g}'
+def with_spread(mean: float, spread: float) -> str:
+  """A mean to the digits that its spread leaves it, and the spread.
+
+  Args:
+    mean: any finite number.
+    spread: not negative; 0 is not written.
+  """
+  if not spread or not 1e-4 < max(abs(mean), spread) < 1e6:
+    told = f' ± {spread:.2g}' if spread else ''
+    return f'{mean:.3g}{told}'.replace('-', '−')
+  digits = min(4, max(0, 1 - math.floor(math.log10(spread))))
+  return f'{mean:.{digits}f} ± {spread:.{digits}f}'.replace('-', '−')
 
 
 def _sparkline(run: runs.Run | None) -> Html:

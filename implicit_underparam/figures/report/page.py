@@ -14,8 +14,8 @@ from implicit_underparam.figures.report import (
   judged,
   listing,
 )
-from implicit_underparam.figures.report.material import Material
 from implicit_underparam.figures.report.markup import Html, tag
+from implicit_underparam.figures.report.material import Material
 
 FILE = 'report.html'
 _SECTIONS = (

@@ -122,15 +122,19 @@ def _is_sweep(found: Mapping[str, Any]) -> bool:
 
 
 def _sweep(found: Mapping[str, Any]) -> Sweep:
-  words = ('scale', 'engine', 'command', 'state', 'host')
-  times = ('started', 'updated', 'ended')
   return Sweep(
       name=_text(found.get('sweep')),
+      scale=_text(found.get('scale')),
+      engine=_text(found.get('engine')),
       experiments=_texts(found.get('experiments')),
       figures=_texts(found.get('figures')),
+      command=_text(found.get('command')),
+      state=_text(found.get('state')),
+      host=_text(found.get('host')),
+      started=_number(found.get('started')),
+      updated=_number(found.get('updated')),
+      ended=_number(found.get('ended')),
       tasks={name: _task(task) for name, task in found['runs'].items()},
-      **{key: _text(found.get(key)) for key in words},
-      **{key: _number(found.get(key)) for key in times},
   )
 
 
