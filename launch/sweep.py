@@ -11,6 +11,7 @@ import os
 import pathlib
 import pkgutil
 import re
+import runpy
 import shlex
 import shutil
 import signal
@@ -78,11 +79,13 @@ def load(name: str) -> Sweep:
   """A sweep.
 
   Args:
-    name: of a module of `launch.sweeps`.
+    name: of a module of `launch.sweeps`, or a Python file with a SWEEP.
 
   Raises:
     SweepError: there is no such sweep; names the nearest.
   """
+  if name.endswith('.py'):
+    return _load_file(pathlib.Path(name))
   if name not in names():
     near = difflib.get_close_matches(name.lower().replace('-', '_'), names(), 1)
     hint = f'; did you mean {near[0]}?' if near else ''
@@ -91,6 +94,24 @@ def load(name: str) -> Sweep:
         f'(there are: {", ".join(names())})'
     )
   return importlib.import_module(f'launch.sweeps.{name}').SWEEP
+
+
+def _load_file(path: pathlib.Path) -> Sweep:
+  if not path.is_file():
+    raise SweepError(f'--sweep={path}: there is no such file')
+  try:
+    found = runpy.run_path(str(path)).get('SWEEP')
+  except Exception as error:
+    # Whatever a user's own file does wrong.
+    reason = str(error).split('\n')[0]
+    raise SweepError(
+        f'--sweep={path}: {type(error).__name__}: {reason}'
+    ) from error
+  if not isinstance(found, Sweep):
+    raise SweepError(
+        f'--sweep={path}: it has no SWEEP, a launch.experiment.Sweep'
+    )
+  return found
 
 
 def list_sweeps() -> str:
@@ -124,6 +145,10 @@ def main(argv: Sequence[str]) -> None:
       sys.exit(_sweep(_given('sweep'), _given('base_dir')))
   except SweepError as error:
     sys.exit(f'error: {error}')
+  except BrokenPipeError:
+    # As `--list | head` leaves it; what is not yet written has no reader.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
   except OSError as error:
     sys.exit(f'error: --base_dir={FLAGS.base_dir}: {error.strerror or error}')
   except KeyboardInterrupt:

@@ -19,18 +19,19 @@ from absl import app, flags
 
 from implicit_underparam import figures
 from implicit_underparam.errors import UserError
+from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
-  claims,
   drawing,
+  game_runs,
   layout,
   ledger_command,
   minatar_figures,
   mujoco_figures,
+  notes,
   rank_return_figure,
   theory_figures,
-  theory_report,
 )
-from implicit_underparam.figures import collection as collection_lib
+from implicit_underparam.figures.claims_command import write_claims
 from implicit_underparam.figures.report import material, page
 
 _FIGURE = flags.DEFINE_string(
@@ -145,11 +146,14 @@ def draw_figures(
   if not drawable and not chosen[0].lines:
     layout.draw(chosen[0], collection)  # Raises what is to be said.
   if not drawable:
-    what = 'every figure' if id_ == 'all' else f'figure {id_}'
+    one = game_runs.name(chosen[0], collection)
+    what = 'every figure' if id_ == 'all' else one
     first = chosen[0].suite
     needed = _needed(x for x in chosen if x.suite is first)
     raise collection_lib.nothing_for(what, needed, collection.of(first))
   _report_undrawn(chosen, drawable, collection)
+  if id_ == 'all':
+    drawable = [x for x in drawable if not _repeats_another(x, collection)]
   written: list[pathlib.Path] = []
   for figure in drawable:
     if column != 'srank' and (id_ != 'all' or 'srank' in figure.columns):
@@ -158,46 +162,25 @@ def draw_figures(
   return written
 
 
-def write_claims(
-    collection: collection_lib.Collection, out: pathlib.Path, title: str = ''
-) -> list[pathlib.Path]:
-  """Judges the claims, writes and prints a table for every suite.
-
-  Args:
-    collection: the runs.
-    out: folder for the files.
-    title: what the runs are of.
-
-  Returns:
-    The files written: claims.md for the gridworld, claims_atari.md and
-    claims_atari_online.md for Atari, claims_minatar.md for MinAtar,
-    claims_mujoco.md for MuJoCo, claims_theory.md for the theory.
-  """
-  written = []
-  has_theory = theory_report.has_runs(collection)
-  families = claims.choose_families(collection, may_be_none=has_theory)
-  for family in families:
-    text = claims.document(collection, family, title)
-    _report_missing(family.runs, collection.of(family.suite))
-    written.append(_write(out / family.file, text))
-  if has_theory:
-    text = theory_report.document(collection)
-    written.append(_write(out / theory_report.FILE, text))
-  return written
-
-
-def _write(path: pathlib.Path, text: str) -> pathlib.Path:
-  drawing.write(path, text.encode())
-  print(text)
-  return path
-
-
 def _has_run(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
   if not figure.lines:
     return rank_return_figure.has_run(figure, collection)
-  return len(layout.missing(figure, collection)) < len(figure.runs)
+  return bool(game_runs.find(figure, collection.of(figure.suite)).games)
+
+
+def _repeats_another(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  repeats = game_runs.repeats_another(figure, collection)
+  if repeats:
+    share = figure.shares[0]
+    notes.report(
+        f'figure {figure.id} is not drawn: no folder is called GAME_{share}, '
+        'so that it is the same as that of the usual share'
+    )
+  return repeats
 
 
 def _needed(chosen: Iterable[layout.PaperFigure]) -> list[str]:
@@ -212,10 +195,10 @@ def _report_undrawn(
   """Names what is missing, of the suites that there is any run of."""
   for suite in dict.fromkeys(figure.suite for figure in drawable):
     of_suite = [figure for figure in chosen if figure.suite is suite]
-    _report_missing(_needed(of_suite), collection.of(suite))
+    notes.report_missing(_needed(of_suite), collection.of(suite))
     for figure in of_suite:
       if figure not in drawable:
-        _report(f'figure {figure.id} is not drawn: it has no run')
+        notes.report(f'figure {figure.id} is not drawn: it has no run')
 
 
 def _save(
@@ -229,23 +212,6 @@ def _save(
     drawn = layout.draw(figure, collection, window, title)
     stem = f'figure_{figure.id}'
     return [drawing.save(drawn, out / f'{stem}.{x}') for x in ('png', 'pdf')]
-
-
-def _report_missing(
-    names: Iterable[str], collection: collection_lib.Collection
-) -> None:
-  for name in names:
-    lacking = [
-        game for game, x in collection.games().items() if x.get(name) is None
-    ]
-    if not collection.has(name):
-      _report(collection_lib.missing_line(name, collection))
-    elif lacking:
-      _report(f'there is no run {name} of {", ".join(lacking)}')
-
-
-def _report(line: str) -> None:
-  print(f'note: {line}', file=sys.stderr)
 
 
 def _check_flags(argv: Sequence[str]) -> None:

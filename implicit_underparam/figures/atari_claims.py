@@ -22,6 +22,7 @@ from implicit_underparam.figures.families import Family
 from implicit_underparam.figures.verdicts import Claim
 
 COLLAPSED = 100.0  # "Only 20-100 singular components are active" (section 3).
+BAR_PLOTS = 100 * 62_500  # Gradient steps: "at 100 iterations".
 FOUR_TIMES = '.*_20'  # Folders of the runs on 4 times the data.
 LEAST = '(?!.*_20$).*'  # All others.
 
@@ -42,7 +43,7 @@ def _with_return(id_: str, run: str, text: str) -> tuple[Claim, ...]:
 
 def _penalty(id_: str, run: str, text: str) -> tuple[Claim, ...]:
   return (
-      *improves(id_, f'{run}_penalty', run, text),
+      *improves(id_, f'{run}_penalty', run, text, until=BAR_PLOTS),
       *keeps_rank(id_, run, text),
       helps(id_, run, text),
   )

@@ -51,7 +51,8 @@ def helps(id_: str, run: str, text: str, side: str = 'above') -> Claim:
 
 
 def improves(
-    id_: str, penalized: str, run: str, text: str, side: str = 'above'
+    id_: str, penalized: str, run: str, text: str, side: str = 'above',
+    until: int = 0,
 ) -> tuple[Claim, ...]:
   """What is said of the return on all games together.
 
@@ -61,18 +62,20 @@ def improves(
     run: that without.
     text: what they are.
     side: 'above' if it improves, 'below' if it gets worse.
+    until: gradient steps up to which it is compared; 0 for the end.
   """
   sign = 'positive' if side == 'above' else 'negative'
   median = Claim(
       id_, f'{text}: the median relative improvement of the return is {sign}',
-      'end', RETURN, penalized, run, side=side,
+      'end', RETURN, penalized, run, side=side, until=until,
       over_games='median relative improvement',
   )
   if side == 'below':
     return (median,)
   most = Claim(
       id_, f'{text}: the return improves in most games', 'end', RETURN,
-      penalized, run, threshold=0.5, over_games='share of games improved',
+      penalized, run, threshold=0.5, until=until,
+      over_games='share of games improved',
   )
   return median, most
 

@@ -2,12 +2,13 @@
 
 import collections
 import copy
+import dataclasses
 import os
 import pathlib
 from collections.abc import Container, Sequence
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import runs, suites
+from implicit_underparam.figures import run_parts, runs, suites
 
 
 class MissingRuns(UserError):
@@ -16,6 +17,8 @@ class MissingRuns(UserError):
 
 def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
   """Finds the run folders in a folder, however deep.
+
+  A run whose seeds were split is one, the folder that its parts lie in.
 
   Args:
     runs_dir: the folder; it may be a run itself.
@@ -32,8 +35,14 @@ def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
   found = collections.defaultdict(list)
   for path, folders, files in os.walk(root):
     if set(files) & set(runs.FILES):
-      name = os.path.basename(os.path.abspath(path))
-      found[name].append(pathlib.Path(path))
+      folder = pathlib.Path(path)
+      whole = pathlib.Path(os.path.abspath(path))
+      if run_parts.is_part(whole.name):
+        whole = whole.parent
+        folder = folder if folder == root else folder.parent
+      name = whole.name
+      if folder not in found[name]:
+        found[name].append(folder)
       # Checkpoints and event files lie below: many, and no runs.
       folders.clear()
     folders.sort()
@@ -100,6 +109,12 @@ class Collection:
         if self._belonging(folder) is not None
     }
     return {name: self._only(name) for name in sorted(names)}
+
+  @property
+  def flat(self) -> bool:
+    """Whether the suite's runs lie in the folder itself, which is of a game."""
+    own = os.path.basename(os.path.abspath(self.runs_dir))
+    return self.suite.by_game and list(self.games()) == [own]
 
   def has(self, name: str) -> bool:
     """Whether there is a run of this name, of any game."""
@@ -240,4 +255,6 @@ def missing_line(name: str, collection: Collection) -> str:
 
 def _command(name: str, collection: Collection) -> str:
   variant, suite = collection.variant, collection.suite
+  if collection.flat:
+    suite = dataclasses.replace(suite, by_game=False)
   return command(name, variant, collection.runs_dir, suite)

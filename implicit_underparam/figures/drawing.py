@@ -15,7 +15,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import runs, series, statistics
+from implicit_underparam.figures import (
+  runs,
+  seed_bootstrap,
+  series,
+  statistics,
+)
 
 _SETTINGS: dict[Any, Any] = {
     'font.family': 'sans-serif',
@@ -142,7 +147,7 @@ def draw_seeds(axes: Axes, curves: runs.Curves, style: Style) -> None:
 def draw_mean(
     axes: Axes, curves: runs.Curves, style: Style, log: bool = False
 ) -> None:
-  """Draws the mean over seeds and its 95% Student t interval.
+  """Draws the mean over seeds and its 95% bootstrap interval.
 
   Args:
     axes: where.
@@ -153,7 +158,7 @@ def draw_mean(
   # The geometric mean of values with a zero is zero: off a log axis.
   with np.errstate(divide='ignore'):
     values = np.log(curves.values) if log else curves.values
-  mean, low, high = statistics.bands(values)
+  mean, low, high = seed_bootstrap.bands(values)
   if log:
     mean, low, high = np.exp(mean), np.exp(low), np.exp(high)
   axes.fill_between(

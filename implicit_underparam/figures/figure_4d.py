@@ -2,12 +2,20 @@
 
 from implicit_underparam.figures import drawing, layout, suites
 
+_FQE, _MONTE_CARLO = 'fitted_q_evaluation', 'monte_carlo'
+
 FIGURE = layout.PaperFigure(
     id='4d',
     title='Atari, offline policy evaluation',
     lines=(
-        layout.Line('fitted_q_evaluation', 'fitted Q evaluation', drawing.BLUE),
-        layout.Line('monte_carlo', 'Monte-Carlo returns', drawing.BLACK),
+        layout.Line(_FQE, 'fitted Q evaluation', drawing.BLUE, share='5'),
+        layout.Line(
+            _MONTE_CARLO, 'Monte-Carlo returns', drawing.BLACK, share='5'
+        ),
+        layout.Line(_FQE, 'fitted Q evaluation', drawing.ORANGE, share='20'),
+        layout.Line(
+            _MONTE_CARLO, 'Monte-Carlo returns', drawing.PURPLE, share='20'
+        ),
     ),
     columns=('srank',),
     suite=suites.ATARI,

@@ -1,14 +1,11 @@
-"""Figure A.16: offline CQL on Atari with and without the penalty."""
+"""Figure A.16, and 6b's CQL: offline CQL with and without the penalty."""
 
-from implicit_underparam.figures import drawing, layout, suites
+from implicit_underparam.figures import layout, penalty_lines, suites
 
 FIGURE = layout.PaperFigure(
     id='a16',
     title='Atari, offline CQL, penalty of Eq. 6',
-    lines=(
-        layout.Line('cql_offline', 'without penalty', drawing.BLUE),
-        layout.Line('cql_offline_penalty', 'with penalty', drawing.GREEN),
-    ),
+    lines=penalty_lines.lines('cql_offline', '5'),
     columns=('srank', 'eval_return'),
     suite=suites.ATARI,
 )

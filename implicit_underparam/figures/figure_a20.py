@@ -7,11 +7,12 @@ FIGURE = layout.PaperFigure(
     title='Atari, offline DQN, two effective ranks',
     lines=(
         layout.Line(
-            'dqn_offline', '$\\sigma$, 2048 transitions', drawing.BLUE, 'srank'
+            'dqn_offline', '$\\sigma$, 2048 transitions', drawing.BLUE, 'srank',
+            share='5',
         ),
         layout.Line(
             'dqn_offline', '$|\\lambda|$, 512 transitions', drawing.ORANGE,
-            'srank_lambda',
+            'srank_lambda', share='5',
         ),
     ),
     columns=('ranks',),

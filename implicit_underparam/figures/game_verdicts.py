@@ -5,12 +5,13 @@ import functools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
-  improvement,
+  game_improvement,
   runs,
   series,
   statistics,
@@ -42,6 +43,14 @@ class Row:
   by_game: Mapping[str, float]
   agree: int
   notes: tuple[str, ...] = ()
+
+
+class Judged(Protocol):
+  """Anything with a verdict."""
+
+  @property
+  def verdict(self) -> str:
+    """A constant of `verdicts`."""
 
 
 class Games:
@@ -128,6 +137,8 @@ def judge(claim: Claim, games: Games) -> Row:
     if len(there) < len(claim.runs):
       notes.append(f'{game}: not run')
       continue
+    if claim.until:
+      there = [game_improvement.cut(run, claim.until) for run in there]
     if claim.along:
       there = runs.cut_to_common(there, claim.along)
       notes.append(f'{game}: {_reach(there, claim.along)}')
@@ -209,7 +220,7 @@ def supports(claim: Claim, value: float) -> bool:
   return value < claim.threshold
 
 
-def together(rows: Sequence[Row]) -> str:
+def together(rows: Iterable[Judged]) -> str:
   """One verdict of a claim that has several parts.
 
   Args:
@@ -247,16 +258,26 @@ def _improved(
     claim: Claim, values: Mapping[str, np.ndarray], notes: list[str]
 ) -> Row:
   """Of two runs' numbers; every game is shown its relative improvement."""
-  effect = improvement.over_games([*values.values()], claim.over_games)
   each = {
-      game: float(improvement.relative(x.mean(0)))
+      game: float(game_improvement.relative(x.mean(0)))
       for game, x in values.items()
   }
-  side = -1 if claim.side == 'below' else 1
-  gains = [side * float(x.mean(0) @ (1, -1)) for x in values.values()]
+  undefined = [
+      game for game, x in each.items()
+      if math.isnan(x)
+      and claim.over_games in game_improvement.UNDEFINED_AT_ZERO
+  ]
+  notes += [f'{x}: undefined, its return without is 0' for x in undefined]
+  defined = [x for game, x in values.items() if game not in undefined]
+  if not defined:
+    return Row(claim, None, verdicts.UNCLEAR, {}, 0, tuple(notes))
+  effect = game_improvement.over_games(defined, claim.over_games)
+  each = {game: x for game, x in each.items() if game not in undefined}
+  sign = -1 if claim.side == 'below' else 1
   return Row(
       claim, effect, verdicts.verdict(claim, effect), each,
-      sum(gain > 0 for gain in gains), tuple(notes),
+      sum(sign * float(x.mean(0) @ (1, -1)) > 0 for x in defined),
+      tuple(notes),
   )
 
 

@@ -1,99 +1,44 @@
-"""What a figure of the paper consists of, and how it is put together."""
+"""How a figure of curves is put together: a column of panels a game."""
 
-import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from implicit_underparam.errors import UserError
 from implicit_underparam.figures import collection as collection_lib
-from implicit_underparam.figures import drawing, runs, suites
+from implicit_underparam.figures import (
+  drawing,
+  game_runs,
+  runs,
+  seed_bootstrap,
+  suites,
+)
+from implicit_underparam.figures.paper_figure import Line, PaperFigure
+
+__all__ = ['Line', 'PaperFigure', 'draw', 'missing']
 
 _WIDTH = 4.6
 _GAME_WIDTH = 2.9  # Of a game beside another.
 _PANEL_HEIGHT = 2.1
+_LOW_PANEL_HEIGHT = 1.6  # Where games are in several rows.
 _MARGIN = 1.3
 _LEGEND_LINE = 0.2
 _LEGEND_LENGTH = 40  # Letters that fit beside three lines.
-
-
-@dataclasses.dataclass(frozen=True)
-class Line:
-  """One curve of a figure.
-
-  Attributes:
-    run: the configuration it comes from.
-    label: in the legend.
-    style: colour and dashes.
-    column: of the run; '' for the one that its panel is of.
-  """
-
-  run: str
-  label: str
-  style: drawing.Style
-  column: str = ''
-
-
-@dataclasses.dataclass(frozen=True)
-class PaperFigure:
-  """A figure of the paper: curves, in panels one below the other.
-
-  Attributes:
-    id: what `--figure` takes.
-    title: one line.
-    lines: the curves of every panel.
-    columns: one a panel, from the top; a key of the suite's `axes` where the
-      lines have columns of their own.
-    suite: that the runs are of; it says what the axes are.
-    also: other figures of the paper that this one stands for.
-    x: column that training is drawn against; '' for the suite's.
-    painter: draws it, given itself, the runs and the title, where it is not
-      made of curves; `lines` then tell its runs alone, and are left out where
-      it is of all runs of the suite.
-  """
-
-  id: str
-  title: str
-  lines: tuple[Line, ...]
-  columns: tuple[str, ...]
-  suite: suites.Suite = suites.GRIDWORLD
-  also: tuple[str, ...] = ()
-  x: str = ''
-  painter: Callable[..., Figure] | None = None
-
-  @property
-  def runs(self) -> tuple[str, ...]:
-    """The configurations that it shows, each once."""
-    return tuple(dict.fromkeys(line.run for line in self.lines))
-
-  def with_rank_column(self, column: str) -> 'PaperFigure':
-    """The same figure with another column in the place of srank.
-
-    Args:
-      column: a column of metrics.csv.
-
-    Raises:
-      UserError: the figure does not draw srank.
-    """
-    if 'srank' not in self.columns:
-      raise UserError(
-          f'--column={column} takes the place of srank, which figure {self.id} '
-          'does not draw: leave the flag out'
-      )
-    columns = tuple(column if x == 'srank' else x for x in self.columns)
-    return dataclasses.replace(self, columns=columns)
+_ONE_ROW = 5  # Games that are drawn side by side; of more, fewer in a row.
+_IN_A_ROW = 4
+_MANY_SEEDS = 5  # Of fewer, what the interval covers is told.
 
 
 def missing(
     figure: PaperFigure, collection: collection_lib.Collection
 ) -> list[str]:
   """The configurations that a figure needs and the collection lacks."""
-  there = collection.of(figure.suite)
-  return [name for name in figure.runs if not there.has(name)]
+  found = game_runs.find(figure, collection.of(figure.suite))
+  there = {line.run for game in found.games for line in game.runs}
+  return [name for name in figure.runs if name not in there]
 
 
 def draw(
@@ -112,7 +57,8 @@ def draw(
       figure's own.
 
   Returns:
-    The drawn figure; a missing run is named in its legend.
+    The drawn figure; a missing run is named in its legend, or above the panels
+    of a game that lacks it.
 
   Raises:
     MissingRuns: none of its runs is there.
@@ -121,46 +67,64 @@ def draw(
   collection = collection.of(figure.suite)
   if figure.painter is not None and not figure.lines:
     return figure.painter(figure, collection, title)
-  absent = missing(figure, collection)
-  if len(absent) == len(figure.runs):
-    raise collection_lib.nothing_for(f'figure {figure.id}', absent, collection)
+  found = game_runs.find(figure, collection)
+  if not found.games:
+    what = game_runs.name(figure, collection)
+    raise collection_lib.nothing_for(what, figure.runs, collection)
   if figure.painter is not None:
     return figure.painter(figure, collection, title)
-  handles = _handles(figure, absent, collection)
-  games = collection.games()
-  ncols = 1 if absent else _num_columns(handles)
-  height = _MARGIN + _PANEL_HEIGHT * len(figure.columns)
-  height += _LEGEND_LINE * max(0, math.ceil(len(handles) / ncols) - 2)
-  width = _WIDTH + _GAME_WIDTH * (len(games) - 1)
-  canvas = drawing.new_figure(width, height, 'constrained')
-  panels = canvas.subplots(
-      len(figure.columns), len(games), sharex='col', squeeze=False
-  )
-  for column, (game, there) in zip(panels.T, games.items(), strict=True):
-    _draw_column(column, figure, there, window)
-    column[0].set_title(game)
-  for axes in panels[:, 1:].flat:
-    axes.set_ylabel('')
-  canvas.suptitle(_title(figure, collection.variant, window, title), fontsize=9)
-  _legend(canvas, handles, ncols)
+  handles = _handles(found, collection)
+  ncols = 1 if found.absent else _num_columns(handles)
+  lines = math.ceil(len(handles) / ncols)
+  canvas, columns = _panels(len(found.games), len(figure.columns), lines)
+  for column, game in zip(columns, found.games, strict=True):
+    _draw_column(column, figure, game.runs, window)
+    column[0].set_title(_game_title(game, found))
+  heading = _title(figure, found.note, collection.variant, window, title)
+  canvas.suptitle(heading, fontsize=9)
+  _legend(canvas, handles, ncols, found)
   return canvas
+
+
+def _panels(
+    num_games: int, num_panels: int, legend_lines: int
+) -> tuple[Figure, list[np.ndarray]]:
+  """An empty figure, and the panels of every game from the top."""
+  width = num_games if num_games <= _ONE_ROW else _IN_A_ROW
+  num_rows = math.ceil(num_games / width)
+  panel = _PANEL_HEIGHT if num_rows == 1 else _LOW_PANEL_HEIGHT
+  height = _MARGIN + panel * num_panels * num_rows
+  height += _LEGEND_LINE * max(0, legend_lines - 2)
+  canvas = drawing.new_figure(
+      _WIDTH + _GAME_WIDTH * (width - 1), height, 'constrained'
+  )
+  grid = canvas.subplots(num_rows * num_panels, width, squeeze=False)
+  stacks = grid.reshape(num_rows, num_panels, width).swapaxes(1, 2)
+  stacks = stacks.reshape(num_rows * width, num_panels)
+  for unused in stacks[num_games:].flat:
+    unused.remove()
+  for stack in stacks[:num_games]:
+    for axes in stack[:-1]:
+      axes.sharex(stack[-1])
+      axes.tick_params(labelbottom=False)
+  return canvas, list(stacks[:num_games])
 
 
 def _draw_column(
     panels: Sequence[Axes],
     figure: PaperFigure,
-    collection: collection_lib.Collection,
+    there: Mapping[Line, runs.Run],
     window: int,
 ) -> None:
   x = figure.x or figure.suite.x
   for axes, column in zip(panels, figure.columns, strict=True):
     found = {
         line: drawing.smooth(run.curves(line.column or column, x), window)
-        for line in figure.lines
-        if (run := collection.get(line.run)) is not None
+        for line, run in there.items()
     }
-    if found:
-      _draw_panel(axes, figure.suite.axis(column), found)
+    _draw_panel(axes, figure.suite.axis(column), found)
+    if axes.get_subplotspec().colspan.start:
+      axes.set_ylabel('')
   along = [curves.x.max() for curves in found.values()]
   _label_x(panels[-1], figure, max(along, default=0) > 0)
 
@@ -194,8 +158,22 @@ def _label_x(axes: Axes, figure: PaperFigure, any_step: bool) -> None:
     axes.xaxis.set_major_formatter(ticker.EngFormatter())
 
 
+def _game_title(game: game_runs.Game, found: game_runs.Found) -> str:
+  """The game, and which of the others' runs it lacks."""
+  lacking = [
+      line.label for line in found.lines
+      if line not in game.runs and line not in found.absent
+  ]
+  if not lacking:
+    return game.title
+  return f'{game.title}\nno run: {"; ".join(lacking)}'.strip()
+
+
 def _legend(
-    canvas: Figure, handles: Sequence[drawing.Line2D], ncols: int
+    canvas: Figure,
+    handles: Sequence[drawing.Line2D],
+    ncols: int,
+    found: game_runs.Found,
 ) -> None:
   # matplotlib fills columns; rows are what is read.
   by_rows = [x for i in range(ncols) for x in handles[i::ncols]]
@@ -203,9 +181,19 @@ def _legend(
       handles=by_rows,
       loc='outside lower center',
       ncols=ncols,
-      title='Mean over seeds and its 95% t interval; thin: every seed',
+      title=_legend_title(found),
       title_fontsize=7.5,
   )
+
+
+def _legend_title(found: game_runs.Found) -> str:
+  text = 'Mean over seeds and its 95% bootstrap interval; thin: every seed'
+  counts = {len(r.seeds) for game in found.games for r in game.runs.values()}
+  few = [count for count in counts if 1 < count < _MANY_SEEDS]
+  if few:
+    least = seed_bootstrap.coverage(min(few))
+    text += f'\n(of {min(few)} seeds it covers {100 * least:.0f}% at most)'
+  return text
 
 
 def _num_columns(handles: Sequence[drawing.Line2D]) -> int:
@@ -217,31 +205,26 @@ def _num_columns(handles: Sequence[drawing.Line2D]) -> int:
 
 
 def _handles(
-    figure: PaperFigure,
-    absent: Sequence[str],
-    collection: collection_lib.Collection,
+    found: game_runs.Found, collection: collection_lib.Collection
 ) -> list[drawing.Line2D]:
   handles = []
-  for line in figure.lines:
-    if line.run in absent:
+  for line in found.lines:
+    if line in found.absent:
       name = collection_lib.full_name(line.run, collection.variant)
       handles.append(drawing.missing_handle(f'{line.label}: no run {name}'))
     else:
       handles.append(drawing.legend_handle(line.style, line.label))
-  runs_there = (
-      there.get(name)
-      for there in collection.games().values()
-      for name in figure.runs
-  )
-  if any(run is not None and run.stopped() for run in runs_there):
+  there = (run for game in found.games for run in game.runs.values())
+  if any(run.stopped() for run in there):
     handles.append(drawing.stopped_handle())
   return handles
 
 
 def _title(
-    figure: PaperFigure, variant: str, window: int, title: str
+    figure: PaperFigure, note: str, variant: str, window: int, title: str
 ) -> str:
-  parts = [f'{figure.title}\n{title}' if title else figure.title]
+  first = ', '.join(filter(None, (figure.title, note)))
+  parts = [f'{first}\n{title}' if title else first]
   if variant:
     parts.append(variant)
   if window > 1:

@@ -8,7 +8,6 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
-from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
   claims,
   experiments,
@@ -20,6 +19,7 @@ from implicit_underparam.figures import (
   suites,
   verdicts,
 )
+from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures.families import Family
 from implicit_underparam.figures.ledger_types import Entry, entry
 

@@ -19,6 +19,8 @@ from implicit_underparam.figures.collection import Collection
 NAME = 'ledger'
 # Beside runs that no sweep of today made: the commands that did.
 COMMANDS = 'commands.txt'
+# Beside the document: what was found, in words.
+FINDINGS = 'findings.md'
 _DEPTH = 3
 
 
@@ -92,30 +94,34 @@ def _made(
     title: str,
     document: pathlib.Path | None,
 ) -> str:
-  """What made the document and the runs, and the tables of claims."""
-  parts = ['## The commands\n', 'This document:\n', _block([
-      _command(collection, out, title)
-  ])]
+  """What made the document and the runs, and what else is written of them."""
+  command = _block([_command(collection, out, title)])
+  parts = ['## The commands\n', 'This document:\n', command]
   found = list(_of_runs(collection.runs_dir))
-  if found:
-    parts.append('The runs:\n')
+  parts += ['The runs:\n'] * bool(found)
   for place, lines in found:
     parts += [f'`{place}`\n', _block(lines)]
-  tables = [] if document is None else sorted(
-      document.parent.rglob('claims*.md'), key=lambda x: x.parts
-  )
+  if document is not None:
+    parts += _beside(document.parent)
+  return '\n'.join(parts)
+
+
+def _beside(folder: pathlib.Path) -> Iterator[str]:
+  """Links to other documents in a folder."""
+  tables = sorted(folder.rglob('claims*.md'), key=lambda x: x.parts)
   if tables:
     listed = ', '.join(
-        f'[{x.name}]({x.relative_to(document.parent).as_posix()})'
+        f'[{x.relative_to(folder).with_suffix("").as_posix()}]'
+        f'({x.relative_to(folder).as_posix()})'
         for x in tables
-        if document is not None
     )
-    parts.append(
+    yield (
         'Every claim with its statistic, threshold and runs, as '
-        f'`python -m implicit_underparam.figures --claims` writes it: {listed}.'
-        '\n'
+        '`python -m implicit_underparam.figures --claims --runs=DIR --out=DIR` '
+        f'writes it: {listed}.\n'
     )
-  return '\n'.join(parts)
+  if (folder / FINDINGS).is_file():
+    yield f'In words: [{FINDINGS}]({FINDINGS}).\n'
 
 
 def _command(collection: Collection, out: str, title: str) -> str:
@@ -143,7 +149,16 @@ def _of_runs(runs_dir: pathlib.Path) -> Iterator[tuple[str, list[str]]]:
     if scales.SWEEP in files:
       yield str(folder), [_of_sweep(folder / scales.SWEEP)]
     if COMMANDS in files:
-      yield str(folder), (folder / COMMANDS).read_text().splitlines()
+      yield str(folder), _lines(folder / COMMANDS)
+
+
+def _lines(path: pathlib.Path) -> list[str]:
+  try:
+    return path.read_text().splitlines()
+  except (OSError, UnicodeDecodeError) as error:
+    raise UserError(
+        f'{path} cannot be read ({error}): restore it, or take it away'
+    ) from error
 
 
 def _of_sweep(path: pathlib.Path) -> str:

@@ -43,6 +43,7 @@ def _adapt(
     lines: Sequence[layout.Line],
     title: str = '',
     x: str = '',
+    also: Sequence[str] = (),
 ) -> layout.PaperFigure:
   """The figure of Atari, drawn from other runs and said to be MinAtar's."""
   return dataclasses.replace(
@@ -51,7 +52,7 @@ def _adapt(
       title=title or figure.title.replace('Atari', 'MinAtar', 1),
       lines=tuple(lines),
       suite=suites.MINATAR,
-      also=tuple(f'{PREFIX}{x}' for x in figure.also),
+      also=tuple(f'{PREFIX}{x}' for x in (*figure.also, *also)),
       x=x,
   )
 
@@ -100,18 +101,24 @@ def _offline() -> tuple[layout.PaperFigure, ...]:
           layout.Line('dqn_offline_5', '5% of the log', drawing.BLUE),
           layout.Line('dqn_offline_20', '20%', drawing.ORANGE),
           layout.Line('dqn_offline_100', '100%', drawing.BLACK),
-      )),
+      ), also=('a2',)),
       _adapt(figure_4d.FIGURE, (
           layout.Line('dqn_offline_100', 'DQN', drawing.ORANGE),
           layout.Line(fqe, 'fitted Q evaluation', drawing.BLUE),
           layout.Line(monte_carlo, 'Monte-Carlo returns', drawing.BLACK),
       ), 'MinAtar, offline, all of the log'),
-      _adapt(figure_6b.FIGURE, _alpha_lines(dqn)),
+      _adapt(
+          figure_6b.FIGURE, _alpha_lines(dqn), also=('a14',),
+          title='MinAtar, offline DQN, 20% of the log, penalty of Eq. 6',
+      ),
       _adapt(figure_a3.FIGURE, (
           layout.Line('cql_offline_20', 'CQL', drawing.BLUE),
           layout.Line(dqn, 'DQN', drawing.ORANGE),
       ), 'MinAtar, offline CQL, 20% of the log'),
-      _adapt(figure_a16.FIGURE, _alpha_lines('cql_offline_20')),
+      _adapt(
+          figure_a16.FIGURE, _alpha_lines('cql_offline_20'),
+          title='MinAtar, offline CQL, 20% of the log, penalty of Eq. 6',
+      ),
       _adapt(figure_a20.FIGURE, _two_ranks(dqn)),
       _adapt(figure_d1.FIGURE, singular_values.lines(dqn, _INDICES)),
   )

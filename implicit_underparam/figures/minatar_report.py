@@ -6,9 +6,9 @@ import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
+  game_improvement,
   game_report,
   game_verdicts,
-  improvement,
   minatar_runs,
   rank_return_report,
   verdicts,
@@ -84,10 +84,10 @@ def _improvement(run: str, alpha: str, games: Games) -> tuple[str, ...]:
   if not pairs:
     return (f'`{run}`', alpha, verdicts.NOT_RUN, '', '')
   each = (
-      f'{game} {number(100 * float(improvement.relative(x.mean(0))))}%'
+      f'{game} {number(100 * float(game_improvement.relative(x.mean(0))))}%'
       for game, x in pairs.items()
   )
-  median = improvement.over_games(
+  median = game_improvement.over_games(
       list(pairs.values()), 'median relative improvement'
   )
   return (

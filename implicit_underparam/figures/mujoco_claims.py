@@ -214,7 +214,8 @@ def _games(collection: Collection, _: Family) -> game_verdicts.Games:
 
 def _report(collection: Collection, family: Family, title: str) -> str:
   return game_report.write(
-      _games(collection, family), family, title, HEADLINES, _INTERVAL, beside=BESIDE
+      _games(collection, family), family, title, HEADLINES, _INTERVAL,
+      beside=BESIDE,
   )
 
 

@@ -151,8 +151,8 @@ def section(
   if not found:
     return f'{start}\nNo two runs of a kind have a rank and a return.\n'
   header = (
-      'runs', 'which', 'correlated', 'Spearman [95% interval]', 'each game',
-      'of either sign, games', 'number of runs', 'seeds',
+      'setting', 'which', 'correlated', 'Spearman [95% interval]', 'each game',
+      'of either sign, games', 'runs of a game', 'seeds', 'games',
   )
   answers = '\n'.join(_answers(found))
   return f'{start}\n{answers}\n\n{table(header, map(_cells, found))}\n'
@@ -173,6 +173,7 @@ def _cells(one: Correlation) -> tuple[str, ...]:
       f'{positive} positive, {negative} negative',
       ' or '.join(dict.fromkeys(map(str, one.runs))),
       str(one.seeds),
+      str(len(one.by_game)),
   )
 
 
@@ -193,7 +194,7 @@ def _answers(found: Sequence[Correlation]) -> Iterator[str]:
     count = ' or '.join(dict.fromkeys(map(str, first.runs)))
     games = f', {len(first.by_game)} games' * (len(first.by_game) > 1)
     yield (
-        f'- **{place}** ({count} runs, {first.seeds} seeds{games}): '
+        f'- **{place}** ({count} runs, {_seeds(first)}{games}): '
         f'{_said(first)}{_besides(by)}.'
     )
 
@@ -206,9 +207,13 @@ def _said(one: Correlation) -> str:
       'return',
   }.get(one.verdict, 'at the end rank does not tell the return')
   few = '' if one.seeds >= verdicts.PLANNED_SEEDS else (
-      f' (a hint at most, of {one.seeds} seeds)'
+      f' (a hint at most, of {_seeds(one)})'
   )
   return f'{what}, {interval(one.found)}{few}'
+
+
+def _seeds(one: Correlation) -> str:
+  return f'{one.seeds} seed{"s" * (one.seeds != 1)}'
 
 
 def _besides(by: Mapping[tuple[str, str], Correlation]) -> str:

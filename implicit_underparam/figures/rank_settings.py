@@ -1,10 +1,12 @@
 """Which runs of a folder are correlated with each other: its settings.
 
 A run's name tells its configuration through its suite, and with it the agent,
-the penalty and n; whether it is online, that it took environment steps.
+the penalty and n; its rows tell whether it took environment steps, as a run
+does that is online.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -65,7 +67,8 @@ def traits(name: str, run: runs.Run, suite: suites.Suite) -> Traits:
   match = _VARIANT.fullmatch(name)
   name, variant = match.groups() if match else (name, '')
   files, bindings = suite.configuration(name)
-  online = run.environment_steps > 0 and 'offline' not in name
+  of_data = 'offline' in name or files[0] in _EVALUATIONS
+  online = run.environment_steps > 0 and not of_data
   return Traits(
       ', '.join(filter(None, (KINDS[online], variant))),
       re.sub(r'_[tn]\d+$', '', files[0]),
@@ -151,12 +154,20 @@ def _of_kind(kind: str, found: Mapping[str, Traits]) -> Iterator[Setting]:
       'without FQE and Monte-Carlo': lambda x: x.agent not in _EVALUATIONS,
   }
   for agent in dict.fromkeys(x.agent for x in found.values()):
-    tests[f'`{agent}`'] = lambda x, agent=agent: x.agent == agent
+    tests[f'`{agent}`'] = functools.partial(_has_agent, agent)
   for steps in sorted({x.steps for x in found.values()} - {''}):
-    tests[steps] = lambda x, steps=steps: x.steps == steps
+    tests[steps] = functools.partial(_has_steps, steps)
   seen: set[tuple[str, ...]] = set()
   for which, test in tests.items():
     names = tuple(name for name, x in found.items() if test(x))
     if len(names) >= _LEAST and names not in seen:
       seen.add(names)
       yield Setting(kind, which, names)
+
+
+def _has_agent(agent: str, found: Traits) -> bool:
+  return found.agent == agent
+
+
+def _has_steps(steps: str, found: Traits) -> bool:
+  return found.steps == steps

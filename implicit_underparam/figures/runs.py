@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import series
+from implicit_underparam.figures import run_parts, series
 
 COLUMNS = ('seed', 'iteration', 'gradient_steps', 'environment_steps')
 FILES = ('metrics.csv', 'metrics.csv.gz')
@@ -133,7 +133,7 @@ class Run:
 
 
 def read(path: str | os.PathLike[str]) -> Run | None:
-  """Reads a run folder's metrics.csv, or metrics.csv.gz.
+  """Reads a run folder's metrics.csv, or metrics.csv.gz, or those of its parts.
 
   A last line without its line end is being written and is left out.
 
@@ -149,7 +149,7 @@ def read(path: str | os.PathLike[str]) -> Run | None:
   folder = pathlib.Path(path)
   file = metrics_file(folder)
   if file is None:
-    raise UserError(f'{folder} holds no metrics.csv: name the folder of a run')
+    return _read_parts(folder)
   lines = _read_text(file).split('\n')[:-1]
   if len(lines) < 2:
     return None
@@ -164,6 +164,16 @@ def read(path: str | os.PathLike[str]) -> Run | None:
   return Run(file, columns, rows, _read_status(folder))
 
 
+def _read_parts(folder: pathlib.Path) -> Run | None:
+  parts = run_parts.find(folder)
+  started = [part for part in parts if metrics_file(part) is not None]
+  if not started:
+    raise UserError(f'{folder} holds no metrics.csv: name the folder of a run')
+  found = [run for part in started if (run := read(part)) is not None]
+  status = run_parts.worst([_read_status(part) for part in parts])
+  return run_parts.join(folder, found, status)
+
+
 def read_environment(folder: pathlib.Path) -> str:
   """'minatar', 'mujoco' or 'theory' by a run's configuration; else ''.
 
@@ -172,8 +182,10 @@ def read_environment(folder: pathlib.Path) -> str:
   Args:
     folder: of the run.
   """
-  path = folder / 'config.gin'
-  if not path.is_file():
+  whole_and_parts = (folder, *run_parts.find(folder))
+  paths = (x / 'config.gin' for x in whole_and_parts)
+  path = next((x for x in paths if x.is_file()), None)
+  if path is None:
     return ''
   text = _read_text(path)
   return next((x for key, x in _ENVIRONMENTS.items() if key in text), '')

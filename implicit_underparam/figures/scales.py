@@ -49,8 +49,7 @@ _OWN_SIZES: Mapping[str, Size] = {
     'ATARI-RAINBOW': _ATARI._replace(online=100 * _ONLINE_ITERATION),
     'ATARI-RAINBOWPEN': _ATARI._replace(online=100 * _ONLINE_ITERATION),
 }
-_GRIDWORLD_ITERATIONS = 500
-_GRIDWORLD_SMOKE = 50
+_GRIDWORLD = Size(500, 500, 50)  # Fitting iterations.
 
 
 def of(
@@ -104,19 +103,17 @@ def _in_sweep(path: pathlib.Path, name: str) -> str:
 
 def _by_size(run: runs.Run, suite: suites.Suite, experiment: str) -> str:
   if suite is suites.GRIDWORLD:
-    length, paper, smoke = (
-        run.num_iterations, _GRIDWORLD_ITERATIONS, _GRIDWORLD_SMOKE
-    )
+    size = _GRIDWORLD
+    length, paper = run.num_iterations, size.offline
   else:
     size = _OWN_SIZES.get(experiment, _SIZES[suite])
-    length, paper, smoke = (
-        (run.environment_steps, size.online, size.smoke)
-        if run.environment_steps
-        else (run.gradient_steps, size.offline, size.smoke)
+    length, paper = (
+        (run.environment_steps, size.online) if run.environment_steps
+        else (run.gradient_steps, size.offline)
     )
   if length >= paper and _has_seeds(run, suite):
     return PAPER
-  return LAPTOP if length >= smoke else SMOKE
+  return LAPTOP if length >= size.smoke else SMOKE
 
 
 def _has_seeds(run: runs.Run, suite: suites.Suite) -> bool:

@@ -14,16 +14,19 @@ _STYLES = {
 
 
 def lines(
-    run: str, indices: Iterable[str] = tuple(_STYLES)
+    run: str, indices: Iterable[str] = tuple(_STYLES), share: str = ''
 ) -> tuple[layout.Line, ...]:
   """Curves of sigma_1, sigma_2, sigma_10, sigma_100 and the smallest one.
 
   Args:
     run: the configuration that they come from.
     indices: which of them.
+    share: of the data that the run was trained on.
   """
   return tuple(
-      layout.Line(run, _label(index), _STYLES[index], f'sigma_{index}')
+      layout.Line(
+          run, _label(index), _STYLES[index], f'sigma_{index}', share
+      )
       for index in indices
   )
 

@@ -77,6 +77,8 @@ class Suite:
       that it knows nothing of.
     by_game: whether its runs lie in a folder for each game.
     place: what such a folder is called in tables; in capitals, in commands.
+    shares: of the data, in percent, that the name of such a folder may end in,
+      as Pong_5; the usual one first.
   """
 
   name: str
@@ -98,6 +100,7 @@ class Suite:
   environment: str = ''
   by_game: bool = False
   place: str = 'game'
+  shares: tuple[str, ...] = ()
 
   def configuration(self, name: str) -> Configuration:
     """What makes the run of a name, such as 'dqn_online_n4_penalty'."""

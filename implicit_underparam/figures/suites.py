@@ -72,6 +72,7 @@ ATARI = Suite(
     own_columns=_ATARI_COLUMNS,
     bindings=("game = 'GAME'", "OfflineData.path = 'PREPARED_SET'"),
     by_game=True,
+    shares=('5', '20'),
 )
 
 ATARI_ONLINE = Suite(

@@ -33,8 +33,9 @@ class Claim:
       are cut to what is common to both; '' for not at all.
     where: for such a suite, a regular expression for the names of the games;
       '' for all.
+    until: gradient steps beyond which its runs are not read; 0 for none.
     over_games: what is taken of the games' numbers: their mean, or a key of
-      `improvement.AGGREGATES`.
+      `game_improvement.AGGREGATES`.
   """
 
   id: str
@@ -48,6 +49,7 @@ class Claim:
   games: tuple[str, ...] = ()
   along: str = ''
   where: str = ''
+  until: int = 0
   over_games: str = 'mean'
 
   @property

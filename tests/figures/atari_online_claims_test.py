@@ -38,7 +38,8 @@ class AtariOnlineClaimsTest(parameterized.TestCase):
 
   def _write(self, name, srank, seeds=5, **options):
     synthetic_runs.online(
-        self.folder / 'Pong' / name, np.asarray(srank).tolist(), seeds, **options)
+        self.folder / 'Pong' / name, np.asarray(srank).tolist(), seeds,
+        **options)
 
   def _rows(self):
     rows = claims.table(self.folder, family=_FAMILY)

@@ -157,9 +157,11 @@ class AtariOnlineFiguresTest(parameterized.TestCase):
       written = command.draw_figures(
           'all', collection.Collection(self.runs), self.folder / 'out')
     self.assertEqual(
-        {x.stem for x in written}, {'figure_3b', 'figure_4b', 'figure_a22'})
+        {x.stem for x in written},
+        {'figure_3b', 'figure_4b', 'figure_a22',
+         'figure_atari_online_rank_return'})
     self.assertIn(
-        f'--base_dir={self.runs}/dqn_online_n8_target '
+        f'--base_dir={self.runs}/GAME/dqn_online_n8_target '
         '--gin_files=gin_configs/atari/dqn_online.gin '
         '--gin_files=gin_configs/atari/target_features.gin '
         '--gin_bindings="game = \'GAME\'" '

@@ -21,10 +21,12 @@ from implicit_underparam.figures import (
 _GRIDWORLD = ('2a', '3a', '4a', '4c', '6a', 'a11a', 'a11b')
 _ATARI = ('2b', '4d', '6b', 'a16', 'a20', 'a3', 'd1')
 _ONLINE = ('3b', '4b', 'a17', 'a22', 'a8', 'd1b', 'd2', 'onpen')
-_MINATAR = tuple(f'minatar_{x}' for x in (*_ATARI, *_ONLINE, 'rank_return'))
+_MINATAR = tuple(f'minatar_{x}' for x in (*_ATARI, *_ONLINE))
 _MUJOCO = ('2c', '3c', 'a5', 'a7_gradient')
 _THEORY = ('5', 'a21', 'th_compound', 'th_kernel',
            'th_kernel_gridworld', 'th_sv')
+_RANK_RETURN = tuple(f'{x}_rank_return' for x in (
+    'gridworld', 'atari', 'atari_online', 'minatar', 'mujoco'))
 
 
 def _pixels(path):
@@ -50,7 +52,8 @@ class FiguresTest(parameterized.TestCase):
   def test_all_figures_of_the_paper_are_found(self):
     found = command.find_figures()
     self.assertCountEqual(
-        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO + _THEORY)
+        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO + _THEORY
+        + _RANK_RETURN)
     for ids, suite in (
         (_GRIDWORLD, suites.GRIDWORLD), (_ATARI, suites.ATARI),
         (_ONLINE, suites.ATARI_ONLINE), (_MINATAR, suites.MINATAR),

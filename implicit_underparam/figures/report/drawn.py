@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import collection as collection_lib
-from implicit_underparam.figures import layout
+from implicit_underparam.figures import game_runs, layout
 from implicit_underparam.figures.report import markup, pictures
 from implicit_underparam.figures.report.markup import Html, tag
 from implicit_underparam.figures.report.material import Material
@@ -19,8 +19,8 @@ def write(material: Material) -> Html:
       'section',
       tag('h2', 'Figures'),
       tag(
-          'p', 'Curves are means over seeds with their 95% Student t '
-          'intervals; thin lines are the seeds.', class_='soft',
+          'p', 'Curves are means over seeds, thin lines the seeds; what a '
+          'band is, its legend says.', class_='soft',
       ),
       tag('div', *(_figure(x, material) for x in material.shown),
           class_='figures'),
@@ -101,22 +101,14 @@ def _missing(figure: layout.PaperFigure, material: Material) -> Iterator[Html]:
 def _lacking_games(
     figure: layout.PaperFigure, material: Material
 ) -> Iterator[Html]:
-  for name, games in _lacking(figure, material).items():
-    yield tag(
-        'p', 'No run ', tag('code', name), f' of {", ".join(games)}.',
-        class_='missing',
-    )
-
-
-def _lacking(
-    figure: layout.PaperFigure, material: Material
-) -> dict[str, list[str]]:
-  """Run -> the games that it is missing of, others having it."""
-  if material.collection is None or not figure.suite.by_game:
-    return {}
-  games = material.collection.of(figure.suite).games()
-  every = {
-      name: [game for game, there in games.items() if there.get(name) is None]
-      for name in figure.runs
-  }
-  return {k: x for k, x in every.items() if 0 < len(x) < len(games)}
+  """The runs that some games have, and others lack."""
+  if material.collection is None:
+    return
+  found = game_runs.find(figure, material.collection.of(figure.suite))
+  for line in found.lines:
+    lacking = [x.title for x in found.games if line not in x.runs]
+    if lacking and line not in found.absent:
+      yield tag(
+          'p', 'No run ', tag('code', line.run), f' of {", ".join(lacking)}.',
+          class_='missing',
+      )

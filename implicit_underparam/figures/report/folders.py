@@ -5,17 +5,13 @@ import functools
 import json
 import os
 import pathlib
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import runs
+from implicit_underparam.figures import run_parts, runs
 from implicit_underparam.figures.report import bindings, record, times
 
-_PART = re.compile(r'(.+)/seeds(?:_\d+)+')
 _STATUS = {'finished': 'done', 'failed': 'failed', 'running': 'running'}
 # Of a run in parts, the first of these that any part is in.
 STATES = (
@@ -49,8 +45,8 @@ class Part:
   @property
   def run_name(self) -> str:
     """Of the run that it is a part of."""
-    match = _PART.fullmatch(self.name)
-    return match[1] if match else self.name
+    whole, _, last = self.name.rpartition('/')
+    return whole if whole and run_parts.is_part(last) else self.name
 
   @property
   def state(self) -> str:
@@ -106,10 +102,12 @@ class ReportedRun:
   Attributes:
     name: of its folder, from the folder of all.
     parts: at least one.
+    rows: of all parts that have any; None while there is none.
   """
 
   name: str
   parts: tuple[Part, ...]
+  rows: runs.Run | None
 
   @property
   def figure_name(self) -> str:
@@ -121,16 +119,6 @@ class ReportedRun:
     """Of the part that is worst off."""
     order = {state: i for i, state in enumerate(STATES)}
     return min((x.state for x in self.parts), key=lambda x: order.get(x, -1))
-
-  @functools.cached_property
-  def rows(self) -> runs.Run | None:
-    """Of all parts that have any, and the same columns as the first."""
-    there = [x.rows for x in self.parts if x.rows is not None]
-    same = [x for x in there if x.columns == there[0].columns]
-    if len(same) < 2:
-      return same[0] if same else None
-    every = np.concatenate([x.rows for x in same])
-    return dataclasses.replace(same[0], rows=every)
 
   @functools.cached_property
   def config(self) -> dict[str, str]:
@@ -193,8 +181,19 @@ def read(
       preparations.append(part)
     else:
       grouped.setdefault(part.run_name, []).append(part)
-  every = [ReportedRun(name, tuple(there)) for name, there in grouped.items()]
-  return every, preparations
+  return [_join(name, there) for name, there in grouped.items()], preparations
+
+
+def _join(name: str, parts: Sequence[Part]) -> ReportedRun:
+  there = [x.rows for x in parts if x.rows is not None]
+  if len(parts) == 1:
+    return ReportedRun(name, tuple(parts), there[0] if there else None)
+  try:
+    rows = run_parts.join(parts[0].folder.parent, there, '')
+  except UserError as error:
+    first = dataclasses.replace(parts[0], problem=str(error))
+    return ReportedRun(name, (first, *parts[1:]), None)
+  return ReportedRun(name, tuple(parts), rows)
 
 
 def _found(runs_dir: pathlib.Path) -> Iterator[str]:

@@ -151,5 +151,11 @@ def _collection(
   parts = [part for run in every for part in run.parts]
   if all(part.rows is None for part in parts):
     return None
-  damaged = {part.folder for part in parts if part.problem}
-  return collection_lib.Collection(root, variant).without(damaged)
+  damaged = [part for part in parts if part.problem]
+  # Of a run in parts, the collection knows the folder that they lie in.
+  folders_ = {
+      folder
+      for part in damaged
+      for folder in (part.folder, root / part.run_name)
+  }
+  return collection_lib.Collection(root, variant).without(folders_)

@@ -64,7 +64,7 @@ table.parentElement.before(filter);
 
 addEventListener('beforeprint', () => {
   for (const folded of document.querySelectorAll(
-    '.failure details, .experiment-entry, .missing')) {
+    '.failure details, .missing')) {
     folded.open = true;
   }
 });

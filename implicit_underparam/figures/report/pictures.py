@@ -2,7 +2,6 @@
 
 import base64
 import io
-from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -10,7 +9,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from implicit_underparam.figures import collection as collection_lib
-from implicit_underparam.figures import drawing, layout, runs
+from implicit_underparam.figures import drawing, game_runs, layout, runs
 from implicit_underparam.figures.report import markup
 
 _DPI = 192  # Two dots a pixel of the page.
@@ -67,35 +66,29 @@ def describe(
     figure: which.
     collection: the runs.
   """
-  there = collection.of(figure.suite)
-  games = there.games()
-  sentence = f'Figure {figure.id}: {figure.title}.'
-  if figure.painter is not None:
-    return sentence
-  if len(games) > 1:
-    sentence += f' One column of panels for each of {", ".join(games)}.'
-  told = (
-      f' {game + ", " if game else ""}{column}: {"; ".join(found)}.'
-      for game, x in games.items()
-      for column in figure.columns
-      if (found := list(_ends(figure, column, x)))
-  )
-  return sentence + ''.join(told)
+  sentences = [f'Figure {figure.id}: {figure.title}.']
+  if figure.painter is None:
+    found = game_runs.find(figure, collection.of(figure.suite))
+    sentences += (
+        told
+        for game in found.games
+        for column in figure.columns
+        if (told := _told(game, column))
+    )
+  return ' '.join(sentences)
 
 
-def _ends(
-    figure: layout.PaperFigure,
-    column: str,
-    collection: collection_lib.Collection,
-) -> Iterator[str]:
-  for line in figure.lines:
-    run = collection.get(line.run)
+def _told(game: game_runs.Game, column: str) -> str:
+  """Where each curve of a panel begins and ends."""
+  ends = []
+  for line, run in game.runs.items():
     name = line.column or column
-    if run is not None and name in run.columns:
-      mean = seed_mean(run, name)
-      there = mean[np.isfinite(mean)]
-      if len(there):
-        yield f'{line.label} from {there[0]:.3g} to {there[-1]:.3g}'
+    mean = seed_mean(run, name) if name in run.columns else np.empty(0)
+    there = mean[np.isfinite(mean)]
+    if len(there):
+      ends.append(f'{line.label} from {there[0]:.3g} to {there[-1]:.3g}')
+  place = f'{game.title}, ' if game.title else ''
+  return f'{place}{column}: {"; ".join(ends)}.' if ends else ''
 
 
 def seed_mean(run: runs.Run, column: str) -> np.ndarray:

@@ -4,11 +4,12 @@ Relative improvement is (x - b) / |b|, of the means over seeds of the final
 returns; nothing is subtracted before.
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from implicit_underparam.figures import stratified
+from implicit_underparam.figures import runs, stratified
 from implicit_underparam.figures.statistics import Interval
 
 
@@ -47,6 +48,10 @@ AGGREGATES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+# Of games where b is zero; whether those improved can be told.
+UNDEFINED_AT_ZERO = ('median relative improvement',)
+
+
 def over_games(pairs: Sequence[np.ndarray], aggregate: str) -> Interval:
   """An aggregate of the games with its interval, over seeds.
 
@@ -55,3 +60,16 @@ def over_games(pairs: Sequence[np.ndarray], aggregate: str) -> Interval:
     aggregate: key of `AGGREGATES`.
   """
   return stratified.of_means(pairs, AGGREGATES[aggregate])
+
+
+def cut(run: runs.Run, until: int) -> runs.Run:
+  """A run up to so many gradient steps; as it is, if it never gets so far.
+
+  Args:
+    run: whole.
+    until: gradient steps.
+  """
+  if run.gradient_steps <= until:
+    return run
+  steps = run.rows[:, runs.COLUMNS.index('gradient_steps')]
+  return dataclasses.replace(run, rows=run.rows[steps <= until])
