@@ -170,6 +170,13 @@ def _has_run(
   return bool(game_runs.find(figure, collection.of(figure.suite)).games)
 
 
+def _shows_its_own(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  has_run = _has_run(figure, collection)
+  return has_run and not game_runs.repeats_another(figure, collection)
+
+
 def _repeats_another(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
@@ -235,8 +242,8 @@ def _check_flags(argv: Sequence[str]) -> None:
 
 def _write_report() -> pathlib.Path:
   found = material.gather(
-      _RUNS.value, list(find_figures().values()), _has_run, _VARIANT.value,
-      _TITLE.value,
+      _RUNS.value, list(find_figures().values()), _shows_its_own,
+      _VARIANT.value, _TITLE.value,
   )
   return page.write(found, pathlib.Path(_OUT.value or _RUNS.value))
 

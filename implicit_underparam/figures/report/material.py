@@ -73,7 +73,10 @@ class Material:
   @functools.cached_property
   def shown(self) -> list[layout.PaperFigure]:
     """The figures that are drawn, then those that should be and have no run."""
-    undrawn = [x for x in self.wanted if x not in self.drawable]
+    undrawn = [
+        x for x in self.wanted
+        if x not in self.drawable and len(self.missing(x)) == len(x.runs)
+    ]
     return [*self.drawable, *undrawn]
 
   def missing(self, figure: layout.PaperFigure) -> list[str]:
