@@ -4,6 +4,7 @@
   python -m implicit_underparam.figures --figure=all --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --claims --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --ledger --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --report --runs=DIR
   python -m implicit_underparam.figures --list
 """
 
@@ -31,6 +32,7 @@ from implicit_underparam.figures.catalogue import (
   list_figures,
 )
 from implicit_underparam.figures.claims_command import write_claims
+from implicit_underparam.figures.report import material, page
 
 _FIGURE = flags.DEFINE_string(
     'figure', '', 'Which figure of the paper, such as 2a; or all.'
@@ -45,6 +47,10 @@ _LEDGER = flags.DEFINE_bool(
     'ledger', False,
     'Judge every experiment: prints a table, and writes ledger.md and '
     'ledger.csv, or what --out=NAME.md names.',
+)
+_REPORT = flags.DEFINE_bool(
+    'report', False,
+    'Write report.html, one page about a sweep, into --out or --runs.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -125,6 +131,13 @@ def _has_run(
   return bool(game_runs.find(figure, collection.of(figure.suite)).games)
 
 
+def _shows_its_own(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  has_run = _has_run(figure, collection)
+  return has_run and not game_runs.repeats_another(figure, collection)
+
+
 def _repeats_another(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
@@ -174,11 +187,11 @@ def _check_flags(argv: Sequence[str]) -> None:
     raise UserError(
         f'{argv[1]!r} is not a flag: write --figure=2a --runs=DIR --out=DIR'
     )
-  if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
+  if not any(x.value for x in (_FIGURE, _CLAIMS, _LEDGER, _REPORT)):
     ids = ', '.join(find_figures())
     raise UserError(
         f'nothing to do: give --figure=ID (one of {ids}, all), --claims, '
-        '--ledger or --list'
+        '--ledger, --report or --list'
     )
   if _FIGURE.value:
     choose_figures(_FIGURE.value)
@@ -186,6 +199,14 @@ def _check_flags(argv: Sequence[str]) -> None:
   for flag in (_RUNS,) if prints_alone else (_RUNS, _OUT):
     if not flag.value:
       raise UserError(f'--{flag.name} is missing: name a folder')
+
+
+def _write_report() -> pathlib.Path:
+  found = material.gather(
+      _RUNS.value, list(find_figures().values()), _shows_its_own,
+      _VARIANT.value, _TITLE.value,
+  )
+  return page.write(found, pathlib.Path(_OUT.value or _RUNS.value))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -197,6 +218,10 @@ def main(argv: Sequence[str]) -> None:
       print(list_figures())
       return
     _check_flags(argv)
+    if _REPORT.value:
+      print(_write_report())
+    if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
+      return
     collection = collection_lib.Collection(_RUNS.value, _VARIANT.value)
     out = pathlib.Path(_OUT.value)
     if _FIGURE.value:

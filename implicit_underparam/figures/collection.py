@@ -5,7 +5,7 @@ import copy
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import run_parts, runs, suites
@@ -84,6 +84,15 @@ class Collection:
     """The runs of another suite in the same folder; what is read is shared."""
     other = copy.copy(self)
     other.suite = suite
+    return other
+
+  def without(self, folders: Container[pathlib.Path]) -> 'Collection':
+    """The same runs but those of some folders, such as damaged ones."""
+    other = copy.copy(self)
+    other._found = {
+        name: [folder for folder in there if folder not in folders]
+        for name, there in self._found.items()
+    }
     return other
 
   def games(self) -> dict[str, 'Collection']:
