@@ -24,7 +24,7 @@ __all__ = ['Line', 'PaperFigure', 'draw', 'missing']
 _WIDTH = 4.6
 _GAME_WIDTH = 2.9  # Of a game beside another.
 _PANEL_HEIGHT = 2.1
-_LOW_PANEL_HEIGHT = 1.8  # Where games are in several rows.
+_LOW_PANEL_HEIGHT = 1.8  # Where games with several are in several rows.
 _LOW_LABEL = 7  # Points of what stands beside such a panel.
 _MARGIN = 1.3
 _LEGEND_LINE = 0.2
@@ -104,7 +104,8 @@ def _panels(
   """An empty figure, and the panels of every game from the top."""
   width = _in_a_row(num_games)
   num_rows = math.ceil(num_games / width)
-  panel = _PANEL_HEIGHT if num_rows == 1 else _LOW_PANEL_HEIGHT
+  low = num_rows > 1 and num_panels > 1
+  panel = _LOW_PANEL_HEIGHT if low else _PANEL_HEIGHT
   height = _MARGIN + panel * num_panels * num_rows
   height += _LEGEND_LINE * max(0, legend_lines - 2)
   canvas = drawing.new_figure(
