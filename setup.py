@@ -39,7 +39,9 @@ _EXTRAS = {
     # Two private methods of its Seaquest are corrected. It imports six.
     'minatar': ['gymnax>=1.0.1,<1.1', 'six'],
     'mujoco': ['gymnasium[mujoco]', 'minari[hdf5]'],
-    'launch': ['ray[default]>=2.60,<3'],
+    'launch': ['fsspec', 'ray[default]>=2.60,<3'],
+    'gcs': ['gcsfs'],
+    's3': ['s3fs'],
     'slurm': ['submitit'],
     # rliable breaks on pandas 3.
     'analysis': ['pandas<3', 'rliable==1.2.0', 'seaborn'],
@@ -52,7 +54,8 @@ _EXTRAS['all'] = sorted({
     if name not in ('gpu', 'tpu')
     for requirement in requirements
 })
-# The tests run beside Dopamine, tensorflow-datasets, rlds, MinAtar, MuJoCo.
+# The tests run beside Dopamine, tensorflow-datasets, rlds, MinAtar, MuJoCo,
+# rliable.
 _EXTRAS['test'] = [
     'hypothesis',
     'mypy',
@@ -64,6 +67,9 @@ _EXTRAS['test'] = [
     *_EXTRAS['minatar'],
     'minatar',
     *_EXTRAS['mujoco'],
+    *_EXTRAS['launch'],
+    *_EXTRAS['slurm'],
+    *_EXTRAS['analysis'],
 ]
 
 setuptools.setup(

@@ -37,8 +37,8 @@ class Mark:
     others = {x.name for x in self._local.iterdir()} - _KEPT
     if lines[0] != self._url and others:
       raise SweepError(
-          f'--local={self._local} is not empty, and not a copy of {self._url}, '
-          'which would take its place: name an empty folder'
+          f'{self._local} is not empty, and not a copy of {self._url}, which '
+          'would take its place: name an empty folder'
       )
 
 
@@ -155,4 +155,8 @@ def fetch(url: str, local: pathlib.Path) -> None:
   if not manifest.files:
     raise SweepError(f'{url} is empty: name a folder with something in it')
   local.mkdir(parents=True, exist_ok=True)
-  bring(remote, manifest, local)
+  mark = Mark(local, url)
+  if mark.read() != manifest.identity:
+    mark.check()
+    mark.write('')
+    bring(remote, manifest, local)

@@ -4,19 +4,17 @@
   python -m implicit_underparam.figures --figure=all --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --claims --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --ledger --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --report --runs=DIR
   python -m implicit_underparam.figures --list
 """
 
-import importlib
 import logging
 import pathlib
-import pkgutil
 import sys
 from collections.abc import Iterable, Sequence
 
 from absl import app, flags
 
-from implicit_underparam import figures
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
@@ -24,13 +22,17 @@ from implicit_underparam.figures import (
   game_runs,
   layout,
   ledger_command,
-  minatar_figures,
-  mujoco_figures,
   notes,
+  paper_figure,
   rank_return_figure,
-  theory_figures,
+)
+from implicit_underparam.figures.catalogue import (
+  choose_figures,
+  find_figures,
+  list_figures,
 )
 from implicit_underparam.figures.claims_command import write_claims
+from implicit_underparam.figures.report import material, page
 
 _FIGURE = flags.DEFINE_string(
     'figure', '', 'Which figure of the paper, such as 2a; or all.'
@@ -45,6 +47,10 @@ _LEDGER = flags.DEFINE_bool(
     'ledger', False,
     'Judge every experiment: prints a table, and writes ledger.md and '
     'ledger.csv, or what --out=NAME.md names.',
+)
+_REPORT = flags.DEFINE_bool(
+    'report', False,
+    'Write report.html, one page about a sweep, into --out or --runs.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -65,50 +71,6 @@ _SMOOTH = flags.DEFINE_integer(
     'smooth', 1, 'Running mean over so many iterations; 1 for none.',
     lower_bound=1,
 )
-
-
-def find_figures() -> dict[str, layout.PaperFigure]:
-  """Every figure there is a file for, by id."""
-  modules = pkgutil.iter_modules(figures.__path__)
-  found = (
-      importlib.import_module(f'{figures.__name__}.{name}').FIGURE
-      for name in sorted(module.name for module in modules)
-      if name.startswith('figure_')
-  )
-  others = (
-      *minatar_figures.FIGURES, *mujoco_figures.FIGURES,
-      *theory_figures.FIGURES, *rank_return_figure.FIGURES,
-  )
-  return {x.id: x for x in (*found, *others)}
-
-
-def choose_figures(id_: str) -> list[layout.PaperFigure]:
-  """The figure of an id, or all of them.
-
-  Args:
-    id_: of the figure, of one that it stands for, or 'all'.
-
-  Raises:
-    UserError: there is no such figure.
-  """
-  known = find_figures()
-  if id_ == 'all':
-    return list(known.values())
-  for figure in known.values():
-    if id_ in (figure.id, *figure.also):
-      return [figure]
-  raise UserError(
-      f'--figure={id_} is unknown: choose one of {", ".join(known)}, all'
-  )
-
-
-def list_figures() -> str:
-  """One line a figure."""
-  lines = (
-      f'{x.id:5} {x.title}' + f' (also {", ".join(x.also)})' * bool(x.also)
-      for x in find_figures().values()
-  )
-  return '\n'.join((*lines, 'all   all of them'))
 
 
 def draw_figures(
@@ -152,7 +114,12 @@ def draw_figures(
   for figure in drawable:
     if column != 'srank' and (id_ != 'all' or 'srank' in figure.columns):
       figure = figure.with_rank_column(column)
-    written += _save(figure, collection, out, window, title)
+    try:
+      written += _save(figure, collection, out, window, title)
+    except paper_figure.Undrawable as error:
+      if len(drawable) == 1:
+        raise
+      notes.report(f'figure {figure.id} is not drawn: {error}')
   return written
 
 
@@ -162,6 +129,13 @@ def _has_run(
   if not figure.lines:
     return rank_return_figure.has_run(figure, collection)
   return bool(game_runs.find(figure, collection.of(figure.suite)).games)
+
+
+def _shows_its_own(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  has_run = _has_run(figure, collection)
+  return has_run and not game_runs.repeats_another(figure, collection)
 
 
 def _repeats_another(
@@ -213,11 +187,11 @@ def _check_flags(argv: Sequence[str]) -> None:
     raise UserError(
         f'{argv[1]!r} is not a flag: write --figure=2a --runs=DIR --out=DIR'
     )
-  if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
+  if not any(x.value for x in (_FIGURE, _CLAIMS, _LEDGER, _REPORT)):
     ids = ', '.join(find_figures())
     raise UserError(
         f'nothing to do: give --figure=ID (one of {ids}, all), --claims, '
-        '--ledger or --list'
+        '--ledger, --report or --list'
     )
   if _FIGURE.value:
     choose_figures(_FIGURE.value)
@@ -225,6 +199,14 @@ def _check_flags(argv: Sequence[str]) -> None:
   for flag in (_RUNS,) if prints_alone else (_RUNS, _OUT):
     if not flag.value:
       raise UserError(f'--{flag.name} is missing: name a folder')
+
+
+def _write_report() -> pathlib.Path:
+  found = material.gather(
+      _RUNS.value, list(find_figures().values()), _shows_its_own,
+      _VARIANT.value, _TITLE.value,
+  )
+  return page.write(found, pathlib.Path(_OUT.value or _RUNS.value))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -236,6 +218,10 @@ def main(argv: Sequence[str]) -> None:
       print(list_figures())
       return
     _check_flags(argv)
+    if _REPORT.value:
+      print(_write_report())
+    if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
+      return
     collection = collection_lib.Collection(_RUNS.value, _VARIANT.value)
     out = pathlib.Path(_OUT.value)
     if _FIGURE.value:

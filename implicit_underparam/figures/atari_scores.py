@@ -74,3 +74,9 @@ SCORES = {
     'YarsRevenge': Scores(3092.9, 54576.9),
     'Zaxxon': Scores(32.5, 9173.3),
 }
+# Those of the paper's bar plots.
+SIXTEEN_GAMES = (
+    'Asterix', 'BeamRider', 'Breakout', 'DemonAttack', 'DoubleDunk', 'Enduro',
+    'Jamesbond', 'MsPacman', 'Pong', 'Qbert', 'RoadRunner', 'Seaquest',
+    'SpaceInvaders', 'WizardOfWor', 'YarsRevenge', 'Zaxxon',
+)

@@ -5,7 +5,7 @@ import copy
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import run_parts, runs, suites
@@ -32,7 +32,7 @@ def find(runs_dir: str | os.PathLike[str]) -> dict[str, list[pathlib.Path]]:
   root = pathlib.Path(runs_dir)
   if not root.is_dir():
     raise UserError(f'--runs={runs_dir} is not a folder: name one with runs')
-  found = collections.defaultdict(list)
+  found: dict[str, list[pathlib.Path]] = collections.defaultdict(list)
   for path, folders, files in os.walk(root):
     if set(files) & set(runs.FILES):
       folder = pathlib.Path(path)
@@ -84,6 +84,15 @@ class Collection:
     """The runs of another suite in the same folder; what is read is shared."""
     other = copy.copy(self)
     other.suite = suite
+    return other
+
+  def without(self, folders: Container[pathlib.Path]) -> 'Collection':
+    """The same runs but those of some folders, such as damaged ones."""
+    other = copy.copy(self)
+    other._found = {
+        name: [folder for folder in there if folder not in folders]
+        for name, there in self._found.items()
+    }
     return other
 
   def games(self) -> dict[str, 'Collection']:

@@ -1,5 +1,6 @@
 """How a figure of curves is put together: a column of panels a game."""
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 
@@ -29,7 +30,6 @@ _LEGEND_LINE = 0.2
 _LEGEND_LENGTH = 40  # Letters that fit beside three lines.
 _ONE_ROW = 5  # Games that are drawn side by side; of more, fewer in a row.
 _IN_A_ROW = 4
-_MANY_SEEDS = 5  # Of fewer, what the interval covers is told.
 
 
 def missing(
@@ -77,20 +77,27 @@ def draw(
   ncols = 1 if found.absent else _num_columns(handles)
   lines = math.ceil(len(handles) / ncols)
   canvas, columns = _panels(len(found.games), len(figure.columns), lines)
-  for column, game in zip(columns, found.games, strict=True):
-    _draw_column(column, figure, game.runs, window)
-    column[0].set_title(_game_title(game, found))
+  for place, game in enumerate(found.games):
+    _draw_column(columns[place], figure, game.runs, window)
+    columns[place][0].set_title(_game_title(game, found))
+    if place % _in_a_row(len(found.games)):
+      for axes in columns[place]:
+        axes.set_ylabel('')
   heading = _title(figure, found.note, collection.variant, window, title)
   canvas.suptitle(heading, fontsize=9)
   _legend(canvas, handles, ncols, found)
   return canvas
 
 
+def _in_a_row(num_games: int) -> int:
+  return num_games if num_games <= _ONE_ROW else _IN_A_ROW
+
+
 def _panels(
     num_games: int, num_panels: int, legend_lines: int
-) -> tuple[Figure, list[np.ndarray]]:
+) -> tuple[Figure, list[list[Axes]]]:
   """An empty figure, and the panels of every game from the top."""
-  width = num_games if num_games <= _ONE_ROW else _IN_A_ROW
+  width = _in_a_row(num_games)
   num_rows = math.ceil(num_games / width)
   panel = _PANEL_HEIGHT if num_rows == 1 else _LOW_PANEL_HEIGHT
   height = _MARGIN + panel * num_panels * num_rows
@@ -99,15 +106,15 @@ def _panels(
       _WIDTH + _GAME_WIDTH * (width - 1), height, 'constrained'
   )
   grid = canvas.subplots(num_rows * num_panels, width, squeeze=False)
-  stacks = grid.reshape(num_rows, num_panels, width).swapaxes(1, 2)
-  stacks = stacks.reshape(num_rows * width, num_panels)
-  for unused in stacks[num_games:].flat:
+  blocks = grid.reshape(num_rows, num_panels, width).swapaxes(1, 2)
+  stacks: list[list[Axes]] = blocks.reshape(-1, num_panels).tolist()
+  for unused in itertools.chain(*stacks[num_games:]):
     unused.remove()
-  for stack in stacks[:num_games]:
-    for axes in stack[:-1]:
-      axes.sharex(stack[-1])
+  for *upper, last in stacks[:num_games]:
+    for axes in upper:
+      axes.sharex(last)
       axes.tick_params(labelbottom=False)
-  return canvas, list(stacks[:num_games])
+  return canvas, stacks[:num_games]
 
 
 def _draw_column(
@@ -123,8 +130,6 @@ def _draw_column(
         for line, run in there.items()
     }
     _draw_panel(axes, figure.suite.axis(column), found)
-    if axes.get_subplotspec().colspan.start:
-      axes.set_ylabel('')
   along = [curves.x.max() for curves in found.values()]
   _label_x(panels[-1], figure, max(along, default=0) > 0)
 
@@ -189,7 +194,7 @@ def _legend(
 def _legend_title(found: game_runs.Found) -> str:
   text = 'Mean over seeds and its 95% bootstrap interval; thin: every seed'
   counts = {len(r.seeds) for game in found.games for r in game.runs.values()}
-  few = [count for count in counts if 1 < count < _MANY_SEEDS]
+  few = [count for count in counts if 1 < count < seed_bootstrap.MANY]
   if few:
     least = seed_bootstrap.coverage(min(few))
     text += f'\n(of {min(few)} seeds it covers {100 * least:.0f}% at most)'

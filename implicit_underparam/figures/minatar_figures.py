@@ -8,6 +8,8 @@ import dataclasses
 from collections.abc import Sequence
 
 from implicit_underparam.figures import (
+  aggregate_figure,
+  bars,
   drawing,
   figure_2b,
   figure_3b,
@@ -29,6 +31,7 @@ from implicit_underparam.figures import (
   singular_values,
   suites,
 )
+from implicit_underparam.figures.aggregates import Group
 
 PREFIX = 'minatar_'
 _ONLINE = 'environment_steps'
@@ -162,4 +165,49 @@ def _online() -> tuple[layout.PaperFigure, ...]:
   )
 
 
-FIGURES = (*_offline(), *_online())
+def _bars() -> tuple[layout.PaperFigure, ...]:
+  def pair(label: str, run: str) -> bars.Pair:
+    return bars.Pair(label, run, minatar_runs.penalized(run))
+
+  return (
+      # Those of A.15 are of 20% of the data, too.
+      bars.figure(
+          f'{PREFIX}7',
+          'MinAtar, offline DQN and CQL, 20% of the log',
+          (pair('DQN', 'dqn_offline_20'), pair('CQL', 'cql_offline_20')),
+          suites.MINATAR, also=(f'{PREFIX}a15a', f'{PREFIX}a15b'),
+      ),
+      bars.figure(
+          f'{PREFIX}a18', 'MinAtar, online Rainbow, n = 4',
+          (pair('Rainbow', 'rainbow_online_n4'),), suites.MINATAR,
+      ),
+      bars.figure(
+          f'{PREFIX}onpen_bars', 'MinAtar, online DQN, n = 1',
+          (pair('DQN', 'dqn_online_n1'),), suites.MINATAR,
+      ),
+  )
+
+
+def _aggregate() -> layout.PaperFigure:
+  def both(label: str, run: str, along: str) -> Group:
+    penalized = minatar_runs.penalized(run)
+    rows = {'without penalty': run, 'with penalty': penalized}
+    return Group(label, rows, along, {label: (penalized, run)})
+
+  dqn = 'dqn_online'
+  ratios = {f'n = {n}': f'{dqn}_n{n}' for n in minatar_runs.RATIOS}
+  penalized = minatar_runs.penalized(f'{dqn}_n1')
+  return aggregate_figure.figure(
+      f'{PREFIX}aggregate', 'MinAtar, aggregates over games and seeds', (
+          both('offline DQN', 'dqn_offline_20', 'gradient_steps'),
+          both('offline CQL', 'cql_offline_20', 'gradient_steps'),
+          Group(
+              'online DQN', ratios | {'n = 1, with penalty': penalized},
+              _ONLINE, {'online DQN, n = 1': (penalized, f'{dqn}_n1')},
+          ),
+          both('online Rainbow, n = 4', 'rainbow_online_n4', _ONLINE),
+      ), suites.MINATAR,
+  )
+
+
+FIGURES = (*_offline(), *_online(), *_bars(), _aggregate())

@@ -9,6 +9,7 @@ from implicit_underparam.figures import (
   game_improvement,
   game_report,
   game_verdicts,
+  improvement,
   minatar_runs,
   rank_return_report,
   verdicts,
@@ -102,11 +103,4 @@ def _pairs(
   """[seeds, 2] final returns of the seeds that both runs have."""
   found = [collection.get(name) for name in names]
   there = [run for run in found if run is not None]
-  if len(there) < len(found):
-    return None
-  claim = Claim('', '', 'end', (game_verdicts.RETURN,), names[0])
-  first, second = (
-      verdicts.per_seed(run, claim, trained=True) for run in there
-  )
-  common = sorted(first.keys() & second.keys())
-  return np.array([(first[seed], second[seed]) for seed in common])
+  return improvement.paired(*there) if len(there) == len(found) else None

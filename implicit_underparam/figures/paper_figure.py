@@ -9,6 +9,10 @@ from implicit_underparam.errors import UserError
 from implicit_underparam.figures import drawing, suites
 
 
+class Undrawable(UserError):
+  """A figure that cannot be made of the runs that there are, or not here."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Line:
   """One curve of a figure.

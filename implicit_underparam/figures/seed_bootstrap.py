@@ -15,6 +15,7 @@ import numpy as np
 
 from implicit_underparam.figures import stratified
 
+MANY = 5  # Seeds; of fewer, figures say what the interval covers.
 _MOST_ENUMERATED = 7  # Seeds; they have 1716 resamples.
 _RESAMPLES = 2000  # Of more seeds.
 _ROUNDING = 1e-9

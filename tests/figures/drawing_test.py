@@ -19,9 +19,14 @@ from implicit_underparam.figures import (
 )
 
 _GRIDWORLD = ('2a', '3a', '4a', '4c', '6a', 'a11a', 'a11b')
-_ATARI = ('2b', '4d', '6b', 'a16', 'a20', 'a3', 'd1')
-_ONLINE = ('3b', '4b', 'a17', 'a22', 'a8', 'd1b', 'd2', 'onpen')
-_MINATAR = tuple(f'minatar_{x}' for x in (*_ATARI, *_ONLINE))
+_ATARI = ('2b', '4d', '6b', '7', 'a14', 'a15a', 'a15b', 'a16', 'a2', 'a20',
+          'a3', 'aggregate', 'aggregate_20', 'd1')
+_ONLINE = ('3b', '4b', 'a17', 'a18', 'a22', 'a8', 'aggregate_online', 'd1b',
+           'd2', 'onpen', 'onpen_bars')
+_SHARES = ('a14', 'a15a', 'a15b', 'a2', 'aggregate_20', 'aggregate_online')
+_MINATAR = tuple(
+    f'minatar_{x}' for x in (*_ATARI, *_ONLINE)
+    if x not in _SHARES)
 _MUJOCO = ('2c', '3c', 'a5', 'a7_gradient')
 _THEORY = ('5', 'a21', 'th_compound', 'th_kernel',
            'th_kernel_gridworld', 'th_sv')
@@ -62,6 +67,11 @@ class FiguresTest(parameterized.TestCase):
         self.assertIs(found[id_].suite, suite)
 
   def test_a_figure_stands_for_others_of_the_paper(self):
+    # What the paper draws, but for Figure 1, a schematic one.
+    for place in (
+        *'2a 2b 2c 3a 3b 3c 4a 4b 4c 4d 5 6a 6b 7 a11a a11b a15a a15b'.split(),
+        *(f'a{i}' for i in range(1, 23) if i not in (11, 15)), 'd1', 'd2'):
+      self.assertLen(command.choose_figures(place), 1)
     for id_, name in (('a6', '3b'), ('a12', '4b'), ('a19', 'a17'),
                       ('a1', '2b'), ('a10', '4d'), ('a13', '6b')):
       self.assertEqual([x.id for x in command.choose_figures(id_)], [name])

@@ -181,7 +181,7 @@ class CollectionTest(parameterized.TestCase):
         collection.command(
             'cql_offline_penalty', 'lr1e-4', 'D', suites.ATARI),
         'python -m implicit_underparam.train '
-        '--base_dir=D/cql_offline_penalty_lr1e-4 '
+        '--base_dir=D/GAME/cql_offline_penalty_lr1e-4 '
         '--gin_files=gin_configs/atari/cql_offline.gin '
         '--gin_files=gin_configs/atari/penalty.gin '
         '--gin_bindings="game = \'GAME\'" '

@@ -1,7 +1,6 @@
 """The sweep of the online Atari runs, against what figures and claims need."""
 
 import collections
-import pathlib
 import shlex
 
 import gin
@@ -17,7 +16,7 @@ from implicit_underparam.figures import (
 from implicit_underparam.figures import collection as collection_lib
 from launch.sweeps import atari_online
 
-_ALL = {run.name: run for run in atari_online.RUNS}
+_ALL = {run.name: run for run in atari_online.SWEEP.scales['paper']}
 _SEAQUEST = tuple(x for x in _ALL if x.startswith('Seaquest/'))
 
 
@@ -57,9 +56,10 @@ class SweepTest(parameterized.TestCase):
     run = name.split('/')[1]
     told = collection_lib.command(run, '', 'D', suites.ATARI_ONLINE)
     told = told.replace('GAME', 'Seaquest')
-    made = _ALL[name].command(pathlib.Path('D/Seaquest'))[3:]
+    made = _ALL[name].command('D')[4:]
+    seeds = '--gin_bindings=Runner.seeds = (0, 1, 2, 3, 4)'
     self.assertEqual(
-        shlex.split(told)[4:], made[1:], 'other files or bindings')
+        [*shlex.split(told)[4:], seeds], made, 'other files or bindings')
     self.assertEqual(shlex.split(told)[3], f'--base_dir=D/{run}')
 
   @parameterized.parameters(*_SEAQUEST)
@@ -77,6 +77,13 @@ class SweepTest(parameterized.TestCase):
     self.assertEqual(loop.target_features is not None, 'target' in parts)
     self.assertEqual(loop.replay.prioritized, parts[0] == 'rainbow')
     self.assertEqual(loop.environment.game, 'Seaquest')
+
+  def test_seeds_that_fit_a_device(self):
+    for run in _ALL.values():
+      self.assertLen(run.seeds, 5)
+      # A million frames a seed, on a card of 80 GB of which 90% are usable.
+      self.assertLess(
+          run.resources.seeds_per_run * 7.07, run.resources.gpus * 72)
 
   def test_the_longest_are_started_first(self):
     costs = {name: run.cost for name, run in _ALL.items()}

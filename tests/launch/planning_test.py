@@ -6,8 +6,7 @@ import sys
 
 from absl.testing import absltest, parameterized
 
-from launch import planning, preflight, run
-from launch import sweep as command
+from launch import catalog, planning, preflight, run
 from launch.errors import SweepError
 from launch.experiment import Sweep, merged, together
 from launch.grid import NONE, Grid, Setting, runs
@@ -164,7 +163,7 @@ class FileTest(parameterized.TestCase):
         'from launch.run import Run\n'
         "SWEEP = Sweep('t', (), (), {'laptop': (Run('a'),)})\n"
     ))
-    found = command.load(path.full_path)
+    found = catalog.load(path.full_path)
     self.assertEqual(found.scales['laptop'], (Run('a'),))
 
   @parameterized.parameters(
@@ -175,21 +174,21 @@ class FileTest(parameterized.TestCase):
   def test_a_wrong_file_is_one_line(self, text, part):
     path = self.create_tempfile('mine.py', text).full_path
     with self.assertRaisesRegex(SweepError, part) as caught:
-      command.load(path)
+      catalog.load(path)
     self.assertNotIn('\n', str(caught.exception))
 
   def test_the_document_s_example_is_what_it_says(self):
     text = (_ROOT / 'docs' / 'sweeps.md').read_text()
     code = text.split('```python\n')[1].split('```')[0]
     path = self.create_tempfile('mine.py', code).full_path
-    found = planning.tasks(command.load(path), 's', 'laptop', _NOTHING)
+    found = planning.tasks(catalog.load(path), 's', 'laptop', _NOTHING)
     self.assertLen(found, 12)
     self.assertIn('Asterix/cql_offline_20_alpha0.01', [x.name for x in found])
     self.assertEqual(preflight.check(found, '/D'), [])
 
   def test_so_is_a_missing_one(self):
     with self.assertRaisesRegex(SweepError, 'there is no such file'):
-      command.load('none/such.py')
+      catalog.load('none/such.py')
 
 
 class SplitTest(absltest.TestCase):

@@ -62,7 +62,7 @@ class StorageTest(parameterized.TestCase):
     target = 'os.replace' if kind == 'path' else 'shutil.move'
     with (
         mock.patch(target, side_effect=broken),
-        self.assertRaisesRegex(SweepError, 'sweep.json could not be written: No'),
+        self.assertRaisesRegex(SweepError, 'json could not be written: No'),
     ):
       storage.write_text(path, 'new')
     self.assertEqual(storage.read_text(path), 'old')

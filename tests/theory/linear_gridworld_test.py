@@ -146,6 +146,12 @@ class BadInputTest(parameterized.TestCase):
   @parameterized.parameters(
       ({'num_layers': 2}, 'LinearGridworld.num_layers is 2'),
       ({'data': 'both'}, 'LinearGridworld.data is .both.'),
+      ({'capacity': -5}, 'LinearGridworld.capacity is -5: give a whole number'),
+      ({'transitions_per_iteration': 0},
+       'LinearGridworld.transitions_per_iteration is 0'),
+      ({'scale': 0}, 'LinearGridworld.scale is 0: give a number above 0'),
+      ({'temperature': -1.0}, 'LinearGridworld.temperature is -1.0: give a'),
+      ({'perturbation': 'a'}, "LinearGridworld.perturbation is 'a'"),
       ({'start': 'fixed_point'}, "LinearGridworld.backup = 'evaluation'"),
   )
   def test_is_one_line(self, options, message):
