@@ -64,17 +64,18 @@ def improves(
     side: 'above' if it improves, 'below' if it gets worse.
     until: gradient steps up to which it is compared; 0 for the end.
   """
+  along = 'gradient_steps' if until else ''
   sign = 'positive' if side == 'above' else 'negative'
   median = Claim(
       id_, f'{text}: the median relative improvement of the return is {sign}',
-      'end', RETURN, penalized, run, side=side, until=until,
+      'end', RETURN, penalized, run, side=side, until=until, along=along,
       over_games='median relative improvement',
   )
   if side == 'below':
     return (median,)
   most = Claim(
       id_, f'{text}: the return improves in most games', 'end', RETURN,
-      penalized, run, threshold=0.5, until=until,
+      penalized, run, threshold=0.5, until=until, along=along,
       over_games='share of games improved',
   )
   return median, most

@@ -125,20 +125,20 @@ _ATARI = (
         'regression to Monte-Carlo returns: no collapse',
     ),
     Experiment(
-        'ATARI-PEN', '6b, 7, A.13, A.14, A.15a', ('6b', 'a14'),
+        'ATARI-PEN', '6b, 7, A.13, A.14, A.15a', ('6b', '7', 'a14', 'a15a'),
         'offline DQN with the penalty: better on 16 of 16 games, median +74.5%',
     ),
     Experiment(
-        'ATARI-CQLPEN', '7, A.15b, A.16', ('a16',),
+        'ATARI-CQLPEN', '7, A.15b, A.16', ('7', 'a15b', 'a16'),
         'offline CQL with the penalty: better on 11 of 16 games, median +14.1%',
     ),
     Experiment(
-        'ATARI-RAINBOWPEN', 'A.17-A.19', ('a17',),
+        'ATARI-RAINBOWPEN', 'A.17-A.19', ('a17', 'a18'),
         'Rainbow, n = 4, with the penalty: better on 12 of 16 games, median '
         '+20.66%',
     ),
     Experiment(
-        'ATARI-ONPEN', 'section 5', ('onpen',),
+        'ATARI-ONPEN', 'section 5', ('onpen', 'onpen_bars'),
         'online DQN with the penalty: it does not always help, median -11.5%',
     ),
     Experiment(
@@ -195,7 +195,7 @@ def _in_minatar(experiment: Experiment) -> Experiment:
   """The same question asked of MinAtar, which is the laptop's Atari."""
   id_ = experiment.id.replace('ATARI', 'MINATAR')
   # MinAtar's figures show every share of the data at once.
-  shown = {'a2': '2b', 'a14': '6b'}
+  shown = {'a2': '2b', 'a14': '6b', 'a15a': '7', 'a15b': '7'}
   figures = dict.fromkeys(shown.get(x, x) for x in experiment.figures)
   return dataclasses.replace(
       experiment,

@@ -132,6 +132,9 @@ def judge(claim: Claim, games: Games) -> Row:
   """
   values: dict[str, np.ndarray] = {}
   notes: list[str] = []
+  is_mean = claim.over_games == 'mean'
+  # As `improvement` has it, which the bars are drawn by.
+  trained = games.trained or not is_mean
   for game in places(claim, games):
     there = games.find(game, claim.runs)
     if len(there) < len(claim.runs):
@@ -142,7 +145,7 @@ def judge(claim: Claim, games: Games) -> Row:
     if claim.along:
       there = runs.cut_to_common(there, claim.along)
       notes.append(f'{game}: {_reach(there, claim.along)}')
-    by_run = [verdicts.per_seed(run, claim, games.trained) for run in there]
+    by_run = [verdicts.per_seed(run, claim, trained) for run in there]
     numbers = _common(by_run)
     if not len(numbers):
       notes.append(f'{game}: undefined')
@@ -154,7 +157,7 @@ def judge(claim: Claim, games: Games) -> Row:
     undefined = any('undefined' in note for note in notes)
     verdict = verdicts.UNCLEAR if undefined else verdicts.NOT_RUN
     return Row(claim, None, verdict, {}, 0, tuple(notes) * undefined)
-  if claim.over_games != 'mean':
+  if not is_mean:
     return _improved(claim, values, notes)
   divided = not (games.in_points and len(values) == 1)
   contrasts = {
