@@ -66,6 +66,8 @@ def _state(run: folders.ReportedRun) -> Html:
     done = sum(part.state == 'done' for part in run.parts)
     parts = f'{done} of {len(run.parts)} parts done'
     told.append(tag('span', parts, class_='soft'))
+  reasons = dict.fromkeys(x.reason for x in run.parts if x.state == 'waiting')
+  told += (tag('span', x, class_='soft') for x in reasons if x)
   return tag('td', markup.join(told, ', '))
 
 
