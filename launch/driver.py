@@ -134,7 +134,10 @@ class Driver:
   def _mark_queued(self) -> None:
     queued = self._engine.queued()
     for name in self._running:
-      state = states.QUEUED if name in queued else states.RUNNING
+      state = states.RUNNING
+      if name in queued:
+        state = states.QUEUED
+        self._running[name] = time.monotonic()
       self._state.set(name, state)
 
   def _end(self, outcome: Outcome) -> None:

@@ -16,8 +16,10 @@ that --ray_working_dir sends to the workers.
 import os
 import pathlib
 import signal
+import socket
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +31,8 @@ from launch.run import Resources
 _MOST = 2000  # Jobs that Ray is given at once.
 _TIME_TO_STOP = 20.0  # Seconds.
 _TIME_TO_IMPORT = 120.0
+_LOOK = 5.0
+_TIME_TO_COME_BACK = 30.0
 _HEAD = {'node:__internal_head__': 0.001}
 
 
@@ -57,6 +61,10 @@ class RayEngine:
     self._board: Any = None
     self._news: Any = None
     self._setup: ray_worker.Setup | None = None
+    # Of a client Ray itself says that the head is gone.
+    self._head = ''
+    self._seen = 0.0
+    self._is_gone = False
     self._scratch: tempfile.TemporaryDirectory | None = None
 
   def check(self, needed: Sequence[Resources]) -> None:
@@ -96,11 +104,17 @@ class RayEngine:
     """See `Engine`."""
     if not self._jobs:
       return []
-    self._read_board()
-    return [self._outcome(x) for x in self._ended(list(self._jobs), 0.0)]
+    self._look()
+    try:
+      self._read_board()
+      return [self._outcome(x) for x in self._ended(list(self._jobs), 0.0)]
+    except ConnectionError as error:
+      raise self._gone(error) from error
 
   def stop(self) -> None:
     """See `Engine`."""
+    if self._is_gone:
+      return
     for reference in self._jobs:
       self._ray.cancel(reference)
     self._ended(list(self._jobs), _TIME_TO_STOP)
@@ -112,12 +126,38 @@ class RayEngine:
   def _connect(self) -> None:
     if self._address:
       ray_cluster.join(self._ray, self._address, self._working_dir)
+      if not self._address.startswith('ray://'):
+        self._head = self._ray.get_runtime_context().gcs_address
+        self._seen = time.monotonic()
       return
     # Sockets have names of 107 bytes at most, and TMPDIR may be long.
     self._scratch = tempfile.TemporaryDirectory(
         prefix='ray_', dir='/tmp', ignore_cleanup_errors=True
     )
     ray_cluster.start(self._ray, self._scratch.name)
+
+  def _look(self) -> None:
+    """Looks for the head from time to time: Ray ends a driver without one.
+
+    Raises:
+      SweepError: it has not been there for a while.
+    """
+    if not self._head or time.monotonic() < self._seen + _LOOK:
+      return
+    host, _, port = self._head.rpartition(':')
+    try:
+      socket.create_connection((host, int(port)), 1.0).close()
+      self._seen = time.monotonic()
+    except OSError as error:
+      if time.monotonic() > self._seen + _TIME_TO_COME_BACK:
+        raise self._gone(error) from error
+
+  def _gone(self, error: OSError) -> SweepError:
+    self._is_gone = True
+    return SweepError(
+        f'the head of the Ray cluster is gone ({error.strerror or error}): '
+        'when it is back, start the same command again: it goes on'
+    )
 
   def _open_board(self) -> list[dict[str, float]] | None:
     """Puts up the board, which also shows whether workers have this package.

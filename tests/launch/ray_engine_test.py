@@ -187,6 +187,22 @@ class CheckTest(parameterized.TestCase):
     ):
       ray_engine.RayEngine(pathlib.Path('c'), 'auto').check([Resources()])
 
+  def test_a_head_that_does_not_come_back_is_one_line(self):
+    engine = ray_engine.RayEngine(pathlib.Path('cache'))
+    now = self.enter_context(
+        mock.patch.object(ray_engine.time, 'monotonic', return_value=10.0))
+    with socket.create_server(('127.0.0.1', 0)) as head:
+      engine._head = f'127.0.0.1:{head.getsockname()[1]}'
+      engine._look()
+    for now.return_value in (12.0, 16.0, 35.0):
+      engine._look()
+    now.return_value = 50.0
+    with self.assertRaisesRegex(SweepError, r'^the head .* is gone \([^\n]*$'):
+      engine._look()
+    # Nothing is left to be stopped, and Ray would wait for the head.
+    with mock.patch.object(engine, '_ray', None):
+      engine.stop()
+
   def test_a_cluster_that_wants_a_token_is_told(self):
     text = 'junk\nConnectionError: x\nray.exceptions.AuthenticationError: y\n'
     self.assertIn('RAY_AUTH_MODE=token', ray_cluster._refusal(text))
