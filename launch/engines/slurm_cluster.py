@@ -1,9 +1,10 @@
 """Asks Slurm: what nodes it has, how jobs stand."""
 
+import contextlib
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from launch.errors import SweepError
@@ -27,6 +28,8 @@ _STUCK = 'launch failed requeued held'
 _TIME_TO_ANSWER = 60.0  # Seconds.
 _MAX_ARRAY = 1001  # Slurm's own default.
 _MAX_WORDS = 500
+_MAX_SAID = 300
+_SPEAKER = re.compile(r'^s[a-z]+: (error|fatal): ')
 _GPUS = re.compile(r'gpu(?::[^:,()]+)?:(\d+)')
 
 
@@ -157,11 +160,30 @@ def cancel(ids: Sequence[str]) -> None:
     _run(['scancel', '--quiet', *ids[i:i + _MAX_WORDS]])
 
 
+@contextlib.contextmanager
+def outside() -> Iterator[None]:
+  """Hides the job that this process itself may run in from sbatch."""
+  hidden = {}
+  if 'SLURM_JOB_ID' in os.environ:
+    for key in list(os.environ):
+      if key.startswith(('SLURM_', 'SUBMITIT_')) and key != 'SLURM_CONF':
+        hidden[key] = os.environ.pop(key)
+  try:
+    yield
+  finally:
+    os.environ.update(hidden)
+
+
+def said(text: str) -> str:
+  """What a command of Slurm's said, as one line."""
+  lines = (_SPEAKER.sub('', x).strip() for x in text.splitlines())
+  return '; '.join(x for x in lines if x)[:_MAX_SAID] or 'no reason given'
+
+
 def _ask(words: Sequence[str]) -> str:
   done = _run(words)
   if done.returncode:
-    lines = (done.stderr or done.stdout).strip().splitlines()
-    reason = lines[-1] if lines else f'exit code {done.returncode}'
+    reason = said(done.stderr or done.stdout)
     raise NoAnswer(f'Slurm does not answer: {words[0]}: {reason}')
   return done.stdout
 

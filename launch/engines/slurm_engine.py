@@ -7,13 +7,13 @@ takes them over.
 
 import contextlib
 import importlib
-import os
+import io
 import pathlib
 import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from launch import storage
@@ -76,6 +76,7 @@ class SlurmEngine:
     self._longest: int | None = None
     self._max_array = 0
     self._took_any = False
+    self._refused_since = 0.0
     self._next_submission = 0.0
     self._next_question = 0.0
     self._answered = time.monotonic()
@@ -140,11 +141,15 @@ class SlurmEngine:
     for name, running in self._running.items():
       self._leaving.setdefault(name, set()).add(running.id)
     self._running.clear()
-    slurm_cluster.cancel(sorted(ids))
     limit = time.monotonic() + _TIME_TO_END
     while (self._leaving or self._unsure) and time.monotonic() < limit:
-      self._clear(slurm_cluster.jobs())
-      time.sleep(min(1.0, self._interval))
+      # What it does not answer for stays noted, and the next driver sees to it.
+      with contextlib.suppress(NoAnswer):
+        slurm_cluster.cancel(sorted(ids))
+        ids = set()
+        self._clear(slurm_cluster.jobs())
+      if self._leaving or self._unsure:
+        time.sleep(min(1.0, self._interval))
 
   def _submit(self) -> None:
     groups: dict[tuple[Resources, int], list[Job]] = {}
@@ -170,7 +175,8 @@ class SlurmEngine:
         resources, minutes, f'{self._name()}-{token}', len(jobs)
     ))
     try:
-      with _outside_of_slurm():
+      # submitit repeats there what the error holds.
+      with slurm_cluster.outside(), contextlib.redirect_stderr(io.StringIO()):
         handed = executor.submit_array([self._command(job) for job in jobs])
     except (OSError, RuntimeError) as error:
       self._refused(error)
@@ -181,6 +187,7 @@ class SlurmEngine:
       self._new.remove(job)
       self._running[job.name] = Running(job, slurm)
     self._took_any = True
+    self._refused_since = 0.0
     return True
 
   def _note(
@@ -200,19 +207,20 @@ class SlurmEngine:
     return re.sub(r'[^\w.-]', '_', self._folder.parent.name) or 'sweep'
 
   def _refused(self, error: Exception) -> None:
-    """Waits for room, unless Slurm has never taken a job.
+    """Waits for room, as long as there is hope for it.
 
     Raises:
-      SweepError: it never has.
+      SweepError: Slurm has never taken a job, or takes none for long.
     """
-    lines = str(error).strip().splitlines() or ['no reason given']
-    said = next((x for x in lines if 'error: ' in x), lines[-1])
-    if not self._took_any:
+    now = time.monotonic()
+    self._refused_since = self._refused_since or now
+    is_idle = not self._running and now - self._refused_since > _TIME_TO_ANSWER
+    if is_idle or not self._took_any:
       raise SweepError(
-          f'Slurm takes no job: {said.removeprefix("sbatch: ")}'
+          f'Slurm takes no job: {slurm_cluster.said(str(error))}'
       ) from error
     # It may have taken these, and been too slow to say so.
-    self._next_submission = time.monotonic() + _TIME_TO_RETRY
+    self._next_submission = now + _TIME_TO_RETRY
 
   def _ended(self, listed: Mapping[str, Listed]) -> list[Outcome]:
     forgotten = {x.id for x in self._running.values()} - set(listed)
@@ -221,7 +229,7 @@ class SlurmEngine:
     there = set(storage.list_names(self._folder))
     found = []
     for name, running in list(self._running.items()):
-      running.state = known.get(running.id, '')
+      running.update(known.get(running.id, ''))
       outcome = self._outcome(running, there, listed)
       if outcome is not None:
         found.append(outcome)
@@ -275,17 +283,3 @@ def _load() -> Any:
     raise SweepError(
         '--engine=slurm needs submitit: pip install \'.[slurm]\''
     ) from error
-
-
-@contextlib.contextmanager
-def _outside_of_slurm() -> Iterator[None]:
-  """Hides the job that this process itself may run in from sbatch."""
-  hidden = {}
-  if 'SLURM_JOB_ID' in os.environ:
-    for key in list(os.environ):
-      if key.startswith(('SLURM_', 'SUBMITIT_')) and key != 'SLURM_CONF':
-        hidden[key] = os.environ.pop(key)
-  try:
-    yield
-  finally:
-    os.environ.update(hidden)

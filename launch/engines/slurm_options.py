@@ -14,6 +14,22 @@ from launch.run import Resources
 _GENEROUS = 3.0
 _LEAST_MINUTES = 30
 _MB = 1024
+# What is said otherwise, or not at all.
+_OTHERWISE = {
+    'account': 'slurm_account',
+    'array': '',
+    'cpus-per-task': 'cpus',
+    'error': '',
+    'gpus-per-node': 'gpus',
+    'job-name': '',
+    'mem': 'slurm_mem',
+    'no-requeue': '',
+    'open-mode': '',
+    'output': '',
+    'partition': 'slurm_partition',
+    'signal': '',
+    'time': 'slurm_time',
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,6 +108,13 @@ class Options:
 
 def _option(text: str) -> tuple[str, object]:
   key, equals, value = text.lstrip('-').partition('=')
+  key = key.replace('_', '-')
+  if key in _OTHERWISE:
+    other = _OTHERWISE[key]
+    hint = f'say --{other}' if other else 'leave it out'
+    raise SweepError(
+        f'--slurm_option={text}: {key} is set by the sweep: {hint}'
+    )
   return key, value if equals else True
 
 
@@ -144,6 +167,8 @@ def check(
   Raises:
     SweepError: none has.
   """
+  for option in options.more:
+    _option(option)
   limit = longest(chosen)
   if options.time and limit is not None and options.time > limit:
     raise SweepError(

@@ -33,6 +33,7 @@ class Running:
     job: which.
     slurm: submitit's view of it.
     state: that Slurm last gave; '' if it knows of none.
+    known: the last one that was not ''.
     missing: when it was first found ended without a result; 0.0 if it was
       not.
   """
@@ -40,7 +41,13 @@ class Running:
   job: Job
   slurm: Any
   state: str = 'PENDING'
+  known: str = 'PENDING'
   missing: float = 0.0
+
+  def update(self, state: str) -> None:
+    """Takes in what Slurm says."""
+    self.state = state
+    self.known = state or self.known
 
   @property
   def id(self) -> str:
@@ -103,6 +110,9 @@ def _without_result(running: Running, patience: float) -> Outcome | None:
   if now - running.missing < patience:
     return None
   if not running.state:
+    if running.known in slurm_cluster.PENDING:
+      # Where no accounts are kept, nothing else is left of such a job.
+      return Outcome(running.job.name, 1, f'job {running.id} was cancelled')
     return preempted(running, 'Slurm no longer knows of it')
   return Outcome(running.job.name, 1, (
       f'job {running.id} ended as {running.state} and left no result; see '
