@@ -39,7 +39,9 @@ _EXTRAS = {
     # Two private methods of its Seaquest are corrected. It imports six.
     'minatar': ['gymnax>=1.0.1,<1.1', 'six'],
     'mujoco': ['gymnasium[mujoco]', 'minari[hdf5]'],
-    'launch': ['ray[default]>=2.60,<3'],
+    'launch': ['fsspec', 'ray[default]>=2.60,<3'],
+    'gcs': ['gcsfs'],
+    's3': ['s3fs'],
     'slurm': ['submitit'],
     # rliable breaks on pandas 3.
     'analysis': ['pandas<3', 'rliable==1.2.0', 'seaborn'],
@@ -65,6 +67,8 @@ _EXTRAS['test'] = [
     *_EXTRAS['minatar'],
     'minatar',
     *_EXTRAS['mujoco'],
+    *_EXTRAS['launch'],
+    *_EXTRAS['slurm'],
     *_EXTRAS['analysis'],
 ]
 
@@ -82,7 +86,10 @@ setuptools.setup(
         'implicit_underparam.gin_configs',
     ],
     package_dir={'implicit_underparam.gin_configs': 'gin_configs'},
-    package_data={'implicit_underparam.gin_configs': ['*/*.gin']},
+    package_data={
+        'implicit_underparam.gin_configs': ['*/*.gin'],
+        'implicit_underparam.figures.report': ['page.css', 'page.js'],
+    },
     install_requires=_CORE,
     extras_require=_EXTRAS,
 )

@@ -40,12 +40,26 @@ def together(title: str, sweeps: Sequence[Sweep]) -> Sweep:
       title,
       tuple(dict.fromkeys(x for one in sweeps for x in one.experiments)),
       tuple(dict.fromkeys(x for one in sweeps for x in one.figures)),
-      {
-          scale: merged([one.scales.get(scale, ()) for one in sweeps])
-          for scale in SCALES
-          if any(scale in one.scales for one in sweeps)
-      },
+      at_scales(*(one.scales for one in sweeps)),
   )
+
+
+def at_scales(
+    *parts: Mapping[str, Sequence[Task]],
+) -> dict[str, tuple[Task, ...]]:
+  """Tasks of several lists at each scale that one of them has, each once.
+
+  Args:
+    *parts: scale -> tasks.
+
+  Raises:
+    ValueError: two differ and have one name.
+  """
+  return {
+      scale: merged([part.get(scale, ()) for part in parts])
+      for scale in SCALES
+      if any(scale in part for part in parts)
+  }
 
 
 def merged(parts: Sequence[Sequence[Task]]) -> tuple[Task, ...]:

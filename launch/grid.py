@@ -63,6 +63,7 @@ class Grid:
     cost: expected minutes of a run with all seeds, before the settings'.
     resources: of every run.
     after: what every run waits for.
+    whole: of every run.
   """
 
   name: str
@@ -74,6 +75,7 @@ class Grid:
   cost: float = 1.0
   resources: Resources = Resources()
   after: tuple[str, ...] = ()
+  whole: bool = False
 
   def runs(self) -> list[Run]:
     """The runs, the last axis varying fastest."""
@@ -104,6 +106,7 @@ class Grid:
         cost=cost,
         after=filled(self.after),
         resources=self.resources,
+        whole=self.whole,
     )
 
 

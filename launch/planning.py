@@ -5,14 +5,13 @@ import hashlib
 import os
 import sys
 import tempfile
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from launch import storage
 from launch.errors import SweepError
 from launch.experiment import Sweep
-from launch.run import Resources, Task, split
-
-EXTENT = 'Runs, and the hours that they take one after another on a device each'
+from launch.run import Preparation, Resources, Run, Task, split
 
 
 class Override(NamedTuple):
@@ -61,16 +60,57 @@ def tasks(
   ])
 
 
+def check_same(
+    chosen: Sequence[Task], base_dir: str, record: Mapping[str, Any]
+) -> None:
+  """Looks whether what is finished is what is asked for.
+
+  Args:
+    chosen: the tasks.
+    base_dir: the sweep's folder.
+    record: of its sweep.json; {} if there is none.
+
+  Raises:
+    SweepError: a run of the same name was made with other files or bindings,
+      as at another scale.
+  """
+  made = record.get('runs', {})
+  for task in chosen:
+    words = made.get(task.name, {}).get('command')
+    if words and _differs(task, words) and task.is_finished(base_dir):
+      raise SweepError(
+          f'--base_dir={base_dir}: {task.name} is there, made with other files '
+          'or bindings (at another --scale?): give another folder, or move '
+          'it away'
+      )
+
+
+def _differs(task: Task, words: Sequence[str]) -> bool:
+  """Whether words do something else, but for the folders' names."""
+  if '--' in words:
+    words = words[words.index('--') + 1:]
+  wanted = task.command('{base_dir}')
+  return len(words) != len(wanted) or any(
+      one != other
+      for one, other in zip(wanted[1:], words[1:], strict=True)
+      if '{base_dir}' not in one
+  )
+
+
 def extent(sweep: Sweep, scale: str) -> str:
   """Such as '12 runs, 3.5 h'; '' where it has no such scale."""
   every = sweep.scales.get(scale)
   if not every:
     return ''
+  count = sum(isinstance(task, Run) for task in every)
   hours = sum(task.cost for task in every) / 60
-  time = f'{hours:.1f} h' if hours >= 0.1 else f'{60 * hours:.0f} min'
   if hours >= 100:
     time = f'{hours / 24:.0f} days'
-  return f'{len(every)} runs, {time}'
+  elif hours >= 1:
+    time = f'{hours:.1f} h'
+  else:
+    time = f'{max(60 * hours, 1):.0f} min'
+  return f'{count} run{"s" * (count != 1)}, {time}'
 
 
 def command(task: Task, base_dir: str) -> list[str]:
@@ -83,10 +123,18 @@ def command(task: Task, base_dir: str) -> list[str]:
   if not storage.is_remote(base_dir):
     return task.command(base_dir)
   copy = local_copy(base_dir, task.name)
+  needs = task.after if task.reads_sweep() else ()
+  # A set of transitions is of use when it is whole, and large.
+  every = ('--every=0',) * isinstance(task, Preparation)
   return [
       sys.executable, '-m', 'launch.mirror',
-      f'--remote={storage.join(base_dir, task.name)}', f'--local={copy}', '--',
-      *task.command(base_dir, copy),
+      f'--remote={storage.join(base_dir, task.name)}', f'--local={copy}',
+      *every,
+      *(
+          f'--needs={storage.join(base_dir, x)}={local_copy(base_dir, x)}'
+          for x in needs
+      ),
+      '--', *task.command(local_copy(base_dir, ''), copy),
   ]
 
 
@@ -94,11 +142,12 @@ def local_copy(base_dir: str, name: str) -> str:
   """Where the copy of a remote run lies, the same on every machine."""
   digest = hashlib.sha256(base_dir.encode()).hexdigest()[:12]
   scratch = os.environ.get('TMPDIR', tempfile.gettempdir())
-  return os.path.join(scratch, f'implicit_underparam_{digest}', name)
+  path = os.path.join(scratch, f'implicit_underparam_{digest}', name)
+  return path.rstrip('/')
 
 
 def logs(base_dir: str) -> str:
   """The folder whose logs/ holds what tasks print."""
   if not storage.is_remote(base_dir):
     return base_dir
-  return local_copy(base_dir, '').rstrip('/')
+  return local_copy(base_dir, '')

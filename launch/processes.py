@@ -2,15 +2,21 @@
 """
 
 import ctypes
+import errno
+import fcntl
 import os
 import pathlib
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import IO
 
 _PR_SET_PDEATHSIG = 1
 _LAST_BYTES = 4096
+_POLL = 0.05  # Seconds.
+_HELD = (errno.EWOULDBLOCK, errno.EACCES)
 
 
 def start(
@@ -18,17 +24,22 @@ def start(
     log: pathlib.Path,
     environment: Mapping[str, str],
     cores: Sequence[int] = (),
+    patience: float = 0.0,
 ) -> subprocess.Popen:
   """Starts a command whose output goes to a file.
+
+  The process, and all that it starts, hold a lock on the file.
 
   Args:
     command: words.
     log: appended to; its folder is made.
     environment: besides, and over, this process's own.
     cores: that it is kept to; () for no restriction.
+    patience: seconds that another which holds the file has to end.
   """
   log.parent.mkdir(parents=True, exist_ok=True)
   with open(log, 'a', encoding='utf-8') as file:
+    _lock(file, patience)
     return subprocess.Popen(
         list(command),
         stdout=file,
@@ -37,6 +48,24 @@ def start(
         env={**os.environ, **environment},
         preexec_fn=_before(cores),
     )
+
+
+def _lock(file: IO[str], patience: float) -> None:
+  """Waits for an earlier attempt that has not ended yet, elsewhere perhaps.
+
+  That it has ended is not checked: where files have no locks, or patience
+  ends, the command's own lock of its folder decides.
+  """
+  end = time.monotonic() + patience
+  while True:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      if error.errno not in _HELD or time.monotonic() >= end:
+        return
+      time.sleep(_POLL)
+    else:
+      return
 
 
 def _before(cores: Sequence[int]) -> Callable[[], None]:

@@ -57,6 +57,10 @@ class Task:
     """Whether its folder says so."""
     raise NotImplementedError
 
+  def reads_sweep(self) -> bool:
+    """Whether it reads what others leave in the sweep's folder."""
+    return False
+
   def parts(self) -> 'Sequence[Task]':
     """What it is split into, one device each."""
     return (self,)
@@ -71,11 +75,13 @@ class Run(Task):
     gin_bindings: bindings, applied after them; '{base_dir}' in one is the
       sweep's folder.
     seeds: of the run; () for those of its configuration.
+    whole: whether its seeds stay together, since others read what it logs.
   """
 
   gin_files: tuple[str, ...] = ()
   gin_bindings: tuple[str, ...] = ()
   seeds: tuple[int, ...] = ()
+  whole: bool = False
 
   def command(self, base_dir: str, folder: str = '') -> list[str]:
     """See `Task`."""
@@ -104,10 +110,14 @@ class Run(Task):
     status = storage.read_json(storage.join(base_dir, self.name, 'run.json'))
     return status.get('status') == 'finished'
 
+  def reads_sweep(self) -> bool:
+    """See `Task`."""
+    return any('{base_dir}' in x for x in self.gin_bindings)
+
   def parts(self) -> 'Sequence[Run]':
     """One run for as many seeds as fit a device, in NAME/seeds_0_1."""
     size = self.resources.seeds_per_run
-    if not size or len(self.seeds) <= size:
+    if self.whole or not size or len(self.seeds) <= size:
       return (self,)
     chunks = [
         self.seeds[i:i + size] for i in range(0, len(self.seeds), size)
@@ -150,6 +160,10 @@ class Preparation(Task):
     """Whether meta.json is there, which is written last."""
     path = storage.join(base_dir, self.name, 'meta.json')
     return storage.read_text(path) is not None
+
+  def reads_sweep(self) -> bool:
+    """See `Task`."""
+    return '{base_dir}' in self.source
 
 
 def split(tasks: Sequence[Task]) -> list[Task]:

@@ -2,18 +2,22 @@
 
 import csv
 import re
+import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from launch import state as states
 from launch import storage
+from launch.errors import SweepError
 
 _ORDER = (
     states.RUNNING, states.QUEUED, states.FAILED, states.BLOCKED,
     states.WAITING, states.DONE,
 )
 _ITERATIONS = re.compile(r'^Runner\.num_iterations *= *(\d+)', re.M)
+_REFRESH = 2.0  # Seconds.
 
 
 class Line(NamedTuple):
@@ -72,6 +76,32 @@ def table(
   if len(shown) < len(every):
     text.append(f'... and {len(every) - len(shown)} more')
   return '\n'.join(text)
+
+
+def watch(base_dir: str) -> None:
+  """Prints the table; on a terminal, again and again until the sweep ends.
+
+  Args:
+    base_dir: the sweep's folder.
+
+  Raises:
+    SweepError: there is no sweep.json.
+  """
+  while True:
+    record = read(base_dir)
+    if not record:
+      raise SweepError(
+          f'--base_dir={base_dir} holds no {states.FILE}: start a sweep there'
+      )
+    if not sys.stdout.isatty():
+      print(table(base_dir, record, width=1000))
+      return
+    width, height = shutil.get_terminal_size()
+    text = table(base_dir, record, height, width)
+    print(f'\033[H\033[J{text}', flush=True)
+    if not is_alive(record):
+      return
+    time.sleep(_REFRESH)
 
 
 def is_alive(record: Mapping[str, Any]) -> bool:

@@ -57,7 +57,7 @@ def filesystem(url: str) -> tuple[Any, str]:
   fsspec = _import_fsspec(url)
   protocol = url.partition('://')[0]
   try:
-    with _readable(url, 'opened'):
+    with readable(url, 'opened'):
       files, path = fsspec.core.url_to_fs(url, use_listings_cache=False)
   except ImportError as error:
     package = _PACKAGES.get(protocol, f'what fsspec opens {protocol} with')
@@ -78,7 +78,7 @@ def _import_fsspec(url: str) -> Any:
 
 
 @contextlib.contextmanager
-def _readable(path: str, done: str) -> Iterator[None]:
+def readable(path: str, done: str) -> Iterator[None]:
   """Makes one line of whatever a storage service answers.
 
   Args:
@@ -103,6 +103,26 @@ def _readable(path: str, done: str) -> Iterator[None]:
     ) from error
 
 
+@contextlib.contextmanager
+def writable(path: str) -> Iterator[None]:
+  """The same for a file that is written: what is not there is its folder.
+
+  Args:
+    path: named in the line.
+
+  Raises:
+    SweepError: in the place of every other error.
+  """
+  try:
+    with readable(path, 'written'):
+      yield
+  except (FileNotFoundError, NotADirectoryError) as error:
+    raise SweepError(
+        f'{path} could not be written: its bucket or folder is not there; make '
+        'it and start the same command again'
+    ) from error
+
+
 def read_text(path: str | os.PathLike[str]) -> str | None:
   """Reads a file as UTF-8; None where there is none.
 
@@ -114,7 +134,7 @@ def read_text(path: str | os.PathLike[str]) -> str | None:
   """
   text = os.fspath(path)
   try:
-    with _readable(text, 'read'):
+    with readable(text, 'read'):
       if not is_remote(text):
         return pathlib.Path(text).read_text(encoding='utf-8')
       files, inner = filesystem(text)
@@ -150,7 +170,7 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     SweepError: it could not be written; the old one is untouched.
   """
   name = os.fspath(path)
-  with _readable(name, 'written'):
+  with writable(name):
     if is_remote(name):
       files, inner = filesystem(name)
       write_bytes(files, inner, text.encode())
@@ -182,8 +202,13 @@ def write_bytes(files: Any, path: str, data: bytes) -> None:
   folder, _, name = path.rpartition('/')
   files.makedirs(folder, exist_ok=True)
   temporary = f'{folder}/.{name}.{uuid.uuid4().hex[:8]}.tmp'
-  files.pipe_file(temporary, data)
-  files.mv(temporary, path)
+  try:
+    files.pipe_file(temporary, data)
+    files.mv(temporary, path)
+  except Exception:
+    with contextlib.suppress(FileNotFoundError):
+      files.rm_file(temporary)
+    raise
 
 
 def is_object_store(files: Any) -> bool:
@@ -205,9 +230,27 @@ def exists(path: str | os.PathLike[str]) -> bool:
   text = os.fspath(path)
   if not is_remote(text):
     return os.path.exists(text)
-  with _readable(text, 'looked at'):
+  with readable(text, 'looked at'):
     files, inner = filesystem(text)
     return bool(files.exists(inner))
+
+
+def remove(path: str | os.PathLike[str]) -> None:
+  """Removes a file; nothing happens where there is none.
+
+  Args:
+    path: local, or a URL.
+
+  Raises:
+    SweepError: it cannot be removed.
+  """
+  text = os.fspath(path)
+  with contextlib.suppress(FileNotFoundError), readable(text, 'removed'):
+    if is_remote(text):
+      files, inner = filesystem(text)
+      files.rm_file(inner)
+    else:
+      os.remove(text)
 
 
 def list_names(path: str | os.PathLike[str]) -> list[str]:
@@ -221,7 +264,7 @@ def list_names(path: str | os.PathLike[str]) -> list[str]:
   """
   text = os.fspath(path)
   try:
-    with _readable(text, 'listed'):
+    with readable(text, 'listed'):
       if not is_remote(text):
         return sorted(os.listdir(text))
       files, inner = filesystem(text)

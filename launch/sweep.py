@@ -5,24 +5,27 @@
   python -m launch.sweep --status --base_dir=DIR
 """
 
-import difflib
-import importlib
 import os
 import pathlib
-import pkgutil
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
 import tqdm
 from absl import app, flags
 
-from launch import planning, preflight, state, status, storage, sweeps
+from launch import (
+  catalog,
+  listing,
+  planning,
+  preflight,
+  state,
+  status,
+  storage,
+)
 from launch.driver import Driver, Event
 from launch.engines import build
 from launch.errors import SweepError
@@ -30,7 +33,6 @@ from launch.experiment import SCALES, Sweep
 from launch.run import Task
 
 FLAGS = flags.FLAGS
-_REFRESH = 2.0  # Seconds.
 
 
 def define_flags() -> None:
@@ -69,46 +71,6 @@ def define_flags() -> None:
   build.define_flags()
 
 
-def names() -> list[str]:
-  """The sweeps that there are."""
-  return sorted(x.name for x in pkgutil.iter_modules(sweeps.__path__))
-
-
-def load(name: str) -> Sweep:
-  """A sweep.
-
-  Args:
-    name: of a module of `launch.sweeps`.
-
-  Raises:
-    SweepError: there is no such sweep; names the nearest.
-  """
-  if name not in names():
-    near = difflib.get_close_matches(name.lower().replace('-', '_'), names(), 1)
-    hint = f'; did you mean {near[0]}?' if near else ''
-    raise SweepError(
-        f'--sweep={name}: there is no such sweep{hint} '
-        f'(there are: {", ".join(names())})'
-    )
-  return importlib.import_module(f'launch.sweeps.{name}').SWEEP
-
-
-def list_sweeps() -> str:
-  """The sweeps with their runs and hours at each scale."""
-  every = {name: load(name) for name in names()}
-  size = max(map(len, every))
-  lines = [
-      f'{"":{size}}  ' + ''.join(f'{scale:>20}' for scale in SCALES),
-      *(
-          f'{name:{size}}  '
-          + ''.join(f'{planning.extent(x, scale):>20}' for scale in SCALES)
-          + f'  {x.title}'
-          for name, x in every.items()
-      ),
-  ]
-  return '\n'.join((*lines, planning.EXTENT))
-
-
 def main(argv: Sequence[str]) -> None:
   """Does what the flags say, and shows a user's error as one line."""
   # A scheduler's stop: the runs are stopped too, see `_execute`.
@@ -117,44 +79,23 @@ def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
       raise SweepError(f'{argv[1]!r} is not a flag: write --sweep={argv[1]}')
     if FLAGS.list:
-      print(list_sweeps())
+      names = catalog.names()
+      print(listing.table({name: catalog.load(name) for name in names}))
     elif FLAGS.status:
-      show_status(_given('base_dir'))
+      status.watch(_given('base_dir'))
     else:
       sys.exit(_sweep(_given('sweep'), _given('base_dir')))
   except SweepError as error:
     sys.exit(f'error: {error}')
+  except BrokenPipeError:
+    # As `--list | head` leaves it; what is not yet written has no reader.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
   except OSError as error:
     sys.exit(f'error: --base_dir={FLAGS.base_dir}: {error.strerror or error}')
   except KeyboardInterrupt:
     print('interrupted: the same command goes on', file=sys.stderr)
     sys.exit(130)
-
-
-def show_status(base_dir: str) -> None:
-  """Prints the table; on a terminal, again and again until the sweep ends.
-
-  Args:
-    base_dir: the sweep's folder.
-
-  Raises:
-    SweepError: there is no sweep.json.
-  """
-  while True:
-    record = status.read(base_dir)
-    if not record:
-      raise SweepError(
-          f'--base_dir={base_dir} holds no {state.FILE}: start a sweep there'
-      )
-    if not sys.stdout.isatty():
-      print(status.table(base_dir, record, width=1000))
-      return
-    width, height = shutil.get_terminal_size()
-    text = status.table(base_dir, record, height, width)
-    print(f'\033[H\033[J{text}', flush=True)
-    if not status.is_alive(record):
-      return
-    time.sleep(_REFRESH)
 
 
 def _given(flag: str) -> str:
@@ -167,13 +108,14 @@ def _given(flag: str) -> str:
 def _sweep(name: str, base_dir: str) -> int:
   if not storage.is_remote(base_dir):
     base_dir = os.path.abspath(base_dir)
-  sweep = load(name)
+  sweep = catalog.load(name)
   tasks = _chosen(planning.tasks(sweep, name, FLAGS.scale, _override()))
   if FLAGS.dry_run:
     for task in tasks:
       print(shlex.join(planning.command(task, base_dir)))
     return 0
   with state.locked(base_dir):
+    planning.check_same(tasks, base_dir, state.read(base_dir))
     left = [task for task in tasks if not task.is_finished(base_dir)]
     engine = build.engine(FLAGS.engine, base_dir)
     engine.check([task.resources for task in left])

@@ -3,6 +3,8 @@
   python -m implicit_underparam.figures --figure=2a --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --figure=all --runs=DIR --out=DIR2
   python -m implicit_underparam.figures --claims --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --ledger --runs=DIR --out=DIR2
+  python -m implicit_underparam.figures --report --runs=DIR
   python -m implicit_underparam.figures --list
 """
 
@@ -14,20 +16,23 @@ from collections.abc import Iterable, Sequence
 from absl import app, flags
 
 from implicit_underparam.errors import UserError
+from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
-  claims,
   drawing,
   game_runs,
   layout,
+  ledger_command,
+  notes,
   paper_figure,
-  theory_report,
+  rank_return_figure,
 )
-from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures.catalogue import (
   choose_figures,
   find_figures,
   list_figures,
 )
+from implicit_underparam.figures.claims_command import write_claims
+from implicit_underparam.figures.report import material, page
 
 _FIGURE = flags.DEFINE_string(
     'figure', '', 'Which figure of the paper, such as 2a; or all.'
@@ -37,6 +42,15 @@ _CLAIMS = flags.DEFINE_bool(
     'Judge the claims of the paper: writes claims.md, claims_atari.md, '
     'claims_atari_online.md, claims_minatar.md, claims_mujoco.md or '
     'claims_theory.md.',
+)
+_LEDGER = flags.DEFINE_bool(
+    'ledger', False,
+    'Judge every experiment: prints a table, and writes ledger.md and '
+    'ledger.csv, or what --out=NAME.md names.',
+)
+_REPORT = flags.DEFINE_bool(
+    'report', False,
+    'Write report.html, one page about a sweep, into --out or --runs.',
 )
 _LIST = flags.DEFINE_bool('list', False, 'List the figures.')
 _RUNS = flags.DEFINE_string(
@@ -85,6 +99,8 @@ def draw_figures(
   """
   chosen = choose_figures(id_)
   drawable = [x for x in chosen if _has_run(x, collection)]
+  if not drawable and not chosen[0].lines:
+    layout.draw(chosen[0], collection)  # Raises what is to be said.
   if not drawable:
     one = game_runs.name(chosen[0], collection)
     what = 'every figure' if id_ == 'all' else one
@@ -103,48 +119,23 @@ def draw_figures(
     except paper_figure.Undrawable as error:
       if len(drawable) == 1:
         raise
-      _report(f'figure {figure.id} is not drawn: {error}')
+      notes.report(f'figure {figure.id} is not drawn: {error}')
   return written
-
-
-def write_claims(
-    collection: collection_lib.Collection, out: pathlib.Path, title: str = ''
-) -> list[pathlib.Path]:
-  """Judges the claims, writes and prints a table for every suite.
-
-  Args:
-    collection: the runs.
-    out: folder for the files.
-    title: what the runs are of.
-
-  Returns:
-    The files written: claims.md for the gridworld, claims_atari.md and
-    claims_atari_online.md for Atari, claims_minatar.md for MinAtar,
-    claims_mujoco.md for MuJoCo, claims_theory.md for the theory.
-  """
-  written = []
-  has_theory = theory_report.has_runs(collection)
-  families = claims.choose_families(collection, may_be_none=has_theory)
-  for family in families:
-    text = claims.document(collection, family, title)
-    _report_missing(family.runs, collection.of(family.suite))
-    written.append(_write(out / family.file, text))
-  if has_theory:
-    text = theory_report.document(collection)
-    written.append(_write(out / theory_report.FILE, text))
-  return written
-
-
-def _write(path: pathlib.Path, text: str) -> pathlib.Path:
-  drawing.write(path, text.encode())
-  print(text)
-  return path
 
 
 def _has_run(
     figure: layout.PaperFigure, collection: collection_lib.Collection
 ) -> bool:
+  if not figure.lines:
+    return rank_return_figure.has_run(figure, collection)
   return bool(game_runs.find(figure, collection.of(figure.suite)).games)
+
+
+def _shows_its_own(
+    figure: layout.PaperFigure, collection: collection_lib.Collection
+) -> bool:
+  has_run = _has_run(figure, collection)
+  return has_run and not game_runs.repeats_another(figure, collection)
 
 
 def _repeats_another(
@@ -153,7 +144,7 @@ def _repeats_another(
   repeats = game_runs.repeats_another(figure, collection)
   if repeats:
     share = figure.shares[0]
-    _report(
+    notes.report(
         f'figure {figure.id} is not drawn: no folder is called GAME_{share}, '
         'so that it is the same as that of the usual share'
     )
@@ -172,10 +163,10 @@ def _report_undrawn(
   """Names what is missing, of the suites that there is any run of."""
   for suite in dict.fromkeys(figure.suite for figure in drawable):
     of_suite = [figure for figure in chosen if figure.suite is suite]
-    _report_missing(_needed(of_suite), collection.of(suite))
+    notes.report_missing(_needed(of_suite), collection.of(suite))
     for figure in of_suite:
       if figure not in drawable:
-        _report(f'figure {figure.id} is not drawn: it has no run')
+        notes.report(f'figure {figure.id} is not drawn: it has no run')
 
 
 def _save(
@@ -191,39 +182,31 @@ def _save(
     return [drawing.save(drawn, out / f'{stem}.{x}') for x in ('png', 'pdf')]
 
 
-def _report_missing(
-    names: Iterable[str], collection: collection_lib.Collection
-) -> None:
-  for name in names:
-    lacking = [
-        game for game, x in collection.games().items() if x.get(name) is None
-    ]
-    if not collection.has(name):
-      _report(collection_lib.missing_line(name, collection))
-    elif lacking:
-      _report(f'there is no run {name} of {", ".join(lacking)}')
-
-
-def _report(line: str) -> None:
-  print(f'note: {line}', file=sys.stderr)
-
-
 def _check_flags(argv: Sequence[str]) -> None:
   if len(argv) > 1:
     raise UserError(
         f'{argv[1]!r} is not a flag: write --figure=2a --runs=DIR --out=DIR'
     )
-  if not _FIGURE.value and not _CLAIMS.value:
+  if not any(x.value for x in (_FIGURE, _CLAIMS, _LEDGER, _REPORT)):
     ids = ', '.join(find_figures())
     raise UserError(
-        f'nothing to do: give --figure=ID (one of {ids}, all), --claims or '
-        '--list'
+        f'nothing to do: give --figure=ID (one of {ids}, all), --claims, '
+        '--ledger, --report or --list'
     )
   if _FIGURE.value:
     choose_figures(_FIGURE.value)
-  for flag in (_RUNS, _OUT):
+  prints_alone = not _FIGURE.value and not _CLAIMS.value
+  for flag in (_RUNS,) if prints_alone else (_RUNS, _OUT):
     if not flag.value:
       raise UserError(f'--{flag.name} is missing: name a folder')
+
+
+def _write_report() -> pathlib.Path:
+  found = material.gather(
+      _RUNS.value, list(find_figures().values()), _shows_its_own,
+      _VARIANT.value, _TITLE.value,
+  )
+  return page.write(found, pathlib.Path(_OUT.value or _RUNS.value))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -235,6 +218,10 @@ def main(argv: Sequence[str]) -> None:
       print(list_figures())
       return
     _check_flags(argv)
+    if _REPORT.value:
+      print(_write_report())
+    if not (_FIGURE.value or _CLAIMS.value or _LEDGER.value):
+      return
     collection = collection_lib.Collection(_RUNS.value, _VARIANT.value)
     out = pathlib.Path(_OUT.value)
     if _FIGURE.value:
@@ -246,6 +233,11 @@ def main(argv: Sequence[str]) -> None:
     if _CLAIMS.value:
       for path in write_claims(collection, out, _TITLE.value):
         print(path)
+    if _LEDGER.value:
+      text, paths = ledger_command.write(
+          collection, _OUT.value, _TITLE.value
+      )
+      print('\n'.join((text, *map(str, paths))))
   except UserError as error:
     sys.exit(f'error: {error}')
 

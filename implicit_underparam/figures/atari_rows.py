@@ -50,6 +50,37 @@ def helps(id_: str, run: str, text: str, side: str = 'above') -> Claim:
   )
 
 
+def improves(
+    id_: str, penalized: str, run: str, text: str, side: str = 'above',
+    until: int = 0,
+) -> tuple[Claim, ...]:
+  """What is said of the return on all games together.
+
+  Args:
+    id_: of the experiment.
+    penalized: the run with the penalty.
+    run: that without.
+    text: what they are.
+    side: 'above' if it improves, 'below' if it gets worse.
+    until: gradient steps up to which it is compared; 0 for the end.
+  """
+  along = 'gradient_steps' if until else ''
+  sign = 'positive' if side == 'above' else 'negative'
+  median = Claim(
+      id_, f'{text}: the median relative improvement of the return is {sign}',
+      'end', RETURN, penalized, run, side=side, until=until, along=along,
+      over_games='median relative improvement',
+  )
+  if side == 'below':
+    return (median,)
+  most = Claim(
+      id_, f'{text}: the return improves in most games', 'end', RETURN,
+      penalized, run, threshold=0.5, until=until, along=along,
+      over_games='share of games improved',
+  )
+  return median, most
+
+
 def grows_more(run: str, text: str, small: str, decades: int) -> Claim:
   """What is said of the largest singular value against a smaller one."""
   factor = f'over {10**decades} times the factor of' if decades else (

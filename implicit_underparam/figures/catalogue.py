@@ -10,6 +10,7 @@ from implicit_underparam.figures import (
   layout,
   minatar_figures,
   mujoco_figures,
+  rank_return_figure,
   theory_figures,
 )
 
@@ -25,7 +26,7 @@ def find_figures() -> dict[str, layout.PaperFigure]:
   others = (
       *atari_aggregates.FIGURES,
       *minatar_figures.FIGURES, *mujoco_figures.FIGURES,
-      *theory_figures.FIGURES,
+      *theory_figures.FIGURES, *rank_return_figure.FIGURES,
   )
   return {x.id: x for x in (*found, *others)}
 

@@ -9,6 +9,7 @@ from implicit_underparam.figures import (
   atari_claims,
   atari_online_claims,
   families,
+  game_verdicts,
   gridworld_claims,
   minatar_claims,
   mujoco_claims,
@@ -42,7 +43,7 @@ def table(
     runs_dir: str | os.PathLike[str],
     variant: str = '',
     family: families.Family = gridworld_claims.FAMILY,
-) -> list[verdicts.Row]:
+) -> list[verdicts.Row] | list[game_verdicts.Row]:
   """Judges a family of claims on the runs of a folder.
 
   Args:
@@ -62,12 +63,15 @@ def table(
 
 def judge_all(
     collection: collection_lib.Collection, family: families.Family
-) -> list[verdicts.Row]:
+) -> list[verdicts.Row] | list[game_verdicts.Row]:
   """Judges a family of claims on runs, see `table`."""
   there = collection.of(family.suite)
   if not _has_run(there, family):
     raise collection_lib.nothing_for('--claims', family.runs, there)
-  return [verdicts.judge(claim, there) for claim in family.claims]
+  if family.games is None:
+    return [verdicts.judge(claim, there) for claim in family.claims]
+  games = family.games(there, family)
+  return [game_verdicts.judge(claim, games) for claim in family.claims]
 
 
 def document(
@@ -76,9 +80,11 @@ def document(
     title: str = '',
 ) -> str:
   """Judges a family of claims and writes them down, see `markdown`."""
+  there = collection.of(family.suite)
   if family.report is not None:
-    return family.report(collection.of(family.suite), family, title)
-  return markdown(judge_all(collection, family), family, title)
+    return family.report(there, family, title)
+  rows = [verdicts.judge(claim, there) for claim in family.claims]
+  return markdown(rows, family, title)
 
 
 def choose_families(

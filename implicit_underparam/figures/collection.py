@@ -5,7 +5,7 @@ import copy
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from implicit_underparam.errors import UserError
 from implicit_underparam.figures import run_parts, runs, suites
@@ -86,13 +86,22 @@ class Collection:
     other.suite = suite
     return other
 
+  def without(self, folders: Container[pathlib.Path]) -> 'Collection':
+    """The same runs but those of some folders, such as damaged ones."""
+    other = copy.copy(self)
+    other._found = {
+        name: [folder for folder in there if folder not in folders]
+        for name, there in self._found.items()
+    }
+    return other
+
   def games(self) -> dict[str, 'Collection']:
     """The runs of every game, by its name; all under '' without games.
 
     A game is the name of the folder that a run's folder lies in.
     """
-    if not self.suite.by_game:
-      return {'': self}
+    if self._game or not self.suite.by_game:
+      return {self._game: self}
     names = {
         _game(folder)
         for folders in self._found.values()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from implicit_underparam.figures import suites
 from implicit_underparam.figures.collection import Collection
+from implicit_underparam.figures.game_verdicts import Games
 from implicit_underparam.figures.verdicts import Claim
 
 
@@ -21,6 +22,8 @@ class Family:
     sections: titles and claims.
     report: writes the whole table, given the runs, this and a title; None
       where every claim is judged on one run or two.
+    games: the games that its claims are judged over, given the runs and this;
+      None likewise.
   """
 
   suite: suites.Suite
@@ -30,6 +33,7 @@ class Family:
   rule: str
   sections: tuple[tuple[str, tuple[Claim, ...]], ...]
   report: Callable[[Collection, 'Family', str], str] | None = None
+  games: Callable[[Collection, 'Family'], Games] | None = None
 
   @property
   def claims(self) -> tuple[Claim, ...]:

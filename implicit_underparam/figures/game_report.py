@@ -18,6 +18,7 @@ VERDICT = """\
 wholly on the claimed side of the threshold, *does not hold* if it lies wholly \
 on the other side, and is *unclear* otherwise. *Not run*: a run is missing.
 """
+_FEW = 3
 _SIGNS = {'above': '> {:g}', 'below': '< {:g}', 'within': 'within ±{:g}'}
 
 
@@ -95,10 +96,19 @@ def _claims(
   header = ('id', 'claim', f'effects [95% interval], {games.place}s that agree',
             'verdict')
   return table(header, (
-      (id_, text, '; '.join(map(_part, by_id[id_])),
+      (id_, text, '; '.join(_listed(by_id[id_])),
        f'**{game_verdicts.together(by_id[id_])}**')
       for id_, text in headlines.items()
   ))
+
+
+def _listed(rows: Sequence[Row]) -> list[str]:
+  """The parts; those that were not run by their number, if they are many."""
+  lacking = [row for row in rows if row.verdict == verdicts.NOT_RUN]
+  if len(lacking) <= _FEW:
+    return [_part(row) for row in rows]
+  there = [_part(row) for row in rows if row.verdict != verdicts.NOT_RUN]
+  return [*there, f'{len(lacking)} parts not run']
 
 
 def _part(row: Row) -> str:
@@ -136,6 +146,8 @@ def _cells(row: Row) -> tuple[str, ...]:
 
 def _measured(claim: Claim) -> str:
   columns = ' with '.join(f'`{name}`' for name in claim.columns)
+  if claim.over_games != 'mean':
+    return f'{claim.over_games}, {claim.statistic} of {columns}'
   difference = ', difference' if claim.baseline else ''
   return f'{claim.statistic} of {columns}{difference}'
 
@@ -165,7 +177,10 @@ def _scales(games: Games) -> str:
       'gradient updates', 'notes',
   )
   names = dict.fromkeys(
-      name for x in games.collections.values() for name in x.names()
+      name
+      for x in games.collections.values()
+      for name in x.names()
+      if x.get(name) is not None
   )
   return f'## The runs\n\n{table(header, (_scale(n, games) for n in names))}\n'
 
@@ -186,11 +201,17 @@ def _scale(name: str, games: Games) -> tuple[str, ...]:
       f'`{name}`', str(len(there)), ' or '.join(map(str, seeds)),
       each('num_iterations'), each('environment_steps'),
       each('gradient_steps'),
-      '; '.join(x for game, run in there.items() for x in _notes(game, run)),
+      '; '.join(x for game, run in there.items() for x in run_notes(game, run)),
   )
 
 
-def _notes(game: str, run: runs.Run) -> list[str]:
+def run_notes(game: str, run: runs.Run) -> list[str]:
+  """What weakens what a game's run says.
+
+  Args:
+    game: its name.
+    run: of it.
+  """
   notes = [
       f'{game}: seed {seed} stopped at iteration {iteration}'
       for seed, iteration in run.stopped().items()

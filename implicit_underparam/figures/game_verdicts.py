@@ -3,12 +3,15 @@
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
+  game_improvement,
   runs,
   series,
   statistics,
@@ -42,12 +45,23 @@ class Row:
   notes: tuple[str, ...] = ()
 
 
+class Judged(Protocol):
+  """Anything with a verdict."""
+
+  @property
+  def verdict(self) -> str:
+    """A constant of `verdicts`."""
+
+
 class Games:
   """The runs of a suite, game by game.
 
   Args:
     collection: of a suite whose runs lie in a folder for each game.
     interval: of the mean over games, from the seeds' numbers [seeds] of each.
+    needed: only games that have one of these runs; () for all.
+    trained: leave out the iterations before the first gradient step.
+    in_points: returns of a single game are not divided by its best run's.
   """
 
   def __init__(
@@ -56,9 +70,19 @@ class Games:
       interval: Callable[
           [Sequence[np.ndarray]], statistics.Interval
       ] = stratified.of_numbers,
+      needed: Sequence[str] = (),
+      trained: bool = True,
+      in_points: bool = False,
   ):
-    self.collections = collection.games()
+    self.collections = {
+        game: x
+        for game, x in collection.games().items()
+        if not needed or any(x.get(name) is not None for name in needed)
+    }
     self.interval = interval
+    self.trained = trained
+    self.in_points = in_points
+    self.suite = collection.suite
     self.place = collection.suite.place
 
   def __iter__(self) -> Iterator[str]:
@@ -106,28 +130,57 @@ def judge(claim: Claim, games: Games) -> Row:
   Raises:
     UserError: a run cannot be read or lacks a column.
   """
-  values, notes = {}, []
-  for game in claim.games or games:
+  values: dict[str, np.ndarray] = {}
+  notes: list[str] = []
+  is_mean = claim.over_games == 'mean'
+  # As `improvement` has it, which the bars are drawn by.
+  trained = games.trained or not is_mean
+  for game in places(claim, games):
     there = games.find(game, claim.runs)
     if len(there) < len(claim.runs):
       notes.append(f'{game}: not run')
       continue
+    if claim.until:
+      there = [game_improvement.cut(run, claim.until) for run in there]
     if claim.along:
       there = runs.cut_to_common(there, claim.along)
       notes.append(f'{game}: {_reach(there, claim.along)}')
-    by_run = [verdicts.per_seed(run, claim, trained=True) for run in there]
-    numbers = differences(by_run)
+    by_run = [verdicts.per_seed(run, claim, trained) for run in there]
+    numbers = _common(by_run)
     if not len(numbers):
       notes.append(f'{game}: undefined')
       continue
-    values[game] = numbers / games.scale(claim, game)
+    values[game] = numbers
     if len(numbers) < max(map(len, by_run)):
-      notes.append(f'{game}: {len(numbers)} seeds')
+      notes.append(f'{game}: {_seeds(len(numbers))}')
   if not values:
     undefined = any('undefined' in note for note in notes)
     verdict = verdicts.UNCLEAR if undefined else verdicts.NOT_RUN
     return Row(claim, None, verdict, {}, 0, tuple(notes) * undefined)
-  return _row(claim, values, notes, games.interval(list(values.values())))
+  if not is_mean:
+    return _improved(claim, values, notes)
+  divided = not (games.in_points and len(values) == 1)
+  contrasts = {
+      game: _contrast(x) / (games.scale(claim, game) if divided else 1.0)
+      for game, x in values.items()
+  }
+  return _row(claim, contrasts, notes, games.interval([*contrasts.values()]))
+
+
+def places(claim: Claim, games: Games) -> Iterable[str]:
+  """The games that a claim is about, whether they were run or not.
+
+  Args:
+    claim: which.
+    games: the runs.
+  """
+  if claim.games:
+    return claim.games
+  return (x for x in games if re.fullmatch(claim.where or '.*', x))
+
+
+def _seeds(count: int) -> str:
+  return f'{count} seed{"" if count == 1 else "s"}'
 
 
 def _reach(there: Sequence[runs.Run], column: str) -> str:
@@ -144,11 +197,21 @@ def differences(by_run: Sequence[Mapping[int, float]]) -> np.ndarray:
   Returns:
     [seeds] of the seeds for which all are defined.
   """
+  return _contrast(_common(by_run))
+
+
+def _common(by_run: Sequence[Mapping[int, float]]) -> np.ndarray:
+  """[seeds, runs] numbers of the seeds for which all are defined."""
   common = set.intersection(*(
       {seed for seed, x in one.items() if not math.isnan(x)} for one in by_run
   ))
-  first, *rest = ([one[s] for s in sorted(common)] for one in by_run)
-  return np.array(first, float) - sum(np.array(x, float) for x in rest)
+  rows = [[one[seed] for one in by_run] for seed in sorted(common)]
+  return np.array(rows, float).reshape(-1, len(by_run))
+
+
+def _contrast(numbers: np.ndarray) -> np.ndarray:
+  first, *rest = numbers.T
+  return first - rest[0] if rest else first
 
 
 def supports(claim: Claim, value: float) -> bool:
@@ -160,7 +223,7 @@ def supports(claim: Claim, value: float) -> bool:
   return value < claim.threshold
 
 
-def together(rows: Sequence[Row]) -> str:
+def together(rows: Iterable[Judged]) -> str:
   """One verdict of a claim that has several parts.
 
   Args:
@@ -190,6 +253,33 @@ def _row(
       verdicts.verdict(claim, effect),
       means,
       sum(supports(claim, x) for x in means.values()),
+      tuple(notes),
+  )
+
+
+def _improved(
+    claim: Claim, values: Mapping[str, np.ndarray], notes: list[str]
+) -> Row:
+  """Of two runs' numbers; every game is shown its relative improvement."""
+  each = {
+      game: float(game_improvement.relative(x.mean(0)))
+      for game, x in values.items()
+  }
+  undefined = [
+      game for game, x in each.items()
+      if math.isnan(x)
+      and claim.over_games in game_improvement.UNDEFINED_AT_ZERO
+  ]
+  notes += [f'{x}: undefined, its return without is 0' for x in undefined]
+  defined = [x for game, x in values.items() if game not in undefined]
+  if not defined:
+    return Row(claim, None, verdicts.UNCLEAR, {}, 0, tuple(notes))
+  effect = game_improvement.over_games(defined, claim.over_games)
+  each = {game: x for game, x in each.items() if game not in undefined}
+  sign = -1 if claim.side == 'below' else 1
+  return Row(
+      claim, effect, verdicts.verdict(claim, effect), each,
+      sum(sign * float(x.mean(0) @ (1, -1)) > 0 for x in defined),
       tuple(notes),
   )
 

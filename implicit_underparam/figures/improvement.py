@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from implicit_underparam.figures import runs, stratified, verdicts
+from implicit_underparam.figures import (
+  game_improvement,
+  runs,
+  stratified,
+  verdicts,
+)
+from implicit_underparam.figures.game_improvement import cut, relative
 from implicit_underparam.figures.runs import Run
 from implicit_underparam.figures.statistics import Interval
 from implicit_underparam.figures.verdicts import Claim
@@ -41,26 +47,9 @@ class Improvement:
   steps: int
 
 
-def relative(means: np.ndarray) -> np.ndarray:
-  """(x - b) / |b|; NaN where b is zero.
-
-  Args:
-    means: [..., 2], x and b.
-  """
-  baseline = np.abs(means[..., 1])
-  there = np.where(baseline > 0, baseline, np.nan)
-  return (means[..., 0] - means[..., 1]) / there
-
-
 def final_returns(run: Run) -> dict[int, float]:
   """Seed -> the mean over the last tenth of its evaluations."""
   return verdicts.per_seed(run, _FINAL, trained=True)
-
-
-def cut(run: Run, limit: int) -> Run:
-  """A run up to so many gradient updates."""
-  steps = run.rows[:, runs.COLUMNS.index(STEPS)]
-  return dataclasses.replace(run, rows=run.rows[steps <= limit])
 
 
 def paired(treated: Run, baseline: Run) -> np.ndarray:
@@ -107,9 +96,7 @@ def median(found: Sequence[Improvement]) -> Interval:
     found: of every game; those where it is undefined are left out.
   """
   defined = [x.returns for x in found if not np.isnan(x.effect.mean)]
-  return stratified.of_means(
-      defined, lambda x: np.median(relative(x), axis=0)
-  )
+  return game_improvement.over_games(defined, 'median relative improvement')
 
 
 def number_improved(found: Mapping[str, Improvement]) -> int:

@@ -4,8 +4,9 @@ import functools
 from collections.abc import Mapping
 
 from implicit_underparam.figures import minatar_report, minatar_runs, suites
-from implicit_underparam.figures.atari_rows import ERROR, RANK, RETURN
+from implicit_underparam.figures.atari_rows import ERROR, RANK, RETURN, improves
 from implicit_underparam.figures.families import Family
+from implicit_underparam.figures.game_verdicts import Games
 from implicit_underparam.figures.verdicts import Claim
 
 _WIDTH = 128  # d.
@@ -157,7 +158,20 @@ PARTS: tuple[Claim, ...] = (
 
 _ONPEN_RANK, _ = _penalty('MINATAR-ONPEN', _ONE, minatar_runs.ALPHA)
 
+# Agent without the penalty, and which way the paper's median over games went.
+_IMPROVED = (
+    ('MINATAR-PEN', _DQN, 'above'), ('MINATAR-CQLPEN', _CQL, 'above'),
+    ('MINATAR-RAINBOWPEN', _RAINBOW, 'above'), ('MINATAR-ONPEN', _ONE, 'below'),
+)
+
 ALSO: tuple[Claim, ...] = (
+    *(
+        claim
+        for id_, run, side in _IMPROVED
+        for claim in improves(
+            id_, minatar_runs.penalized(run), run, 'alpha = 0.001', side
+        )
+    ),
     *(
         claim
         for n in minatar_runs.RATIOS
@@ -282,4 +296,5 @@ FAMILY = Family(
         ('Also measured', ALSO),
     ),
     report=functools.partial(minatar_report.write, headlines=HEADLINES),
+    games=lambda collection, _: Games(collection),
 )

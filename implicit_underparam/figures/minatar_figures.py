@@ -28,7 +28,6 @@ from implicit_underparam.figures import (
   figure_onpen,
   layout,
   minatar_runs,
-  rank_return_figure,
   singular_values,
   suites,
 )
@@ -166,20 +165,6 @@ def _online() -> tuple[layout.PaperFigure, ...]:
   )
 
 
-def _rank_return() -> layout.PaperFigure:
-  """Of every run, which no figure of the paper shows."""
-  return layout.PaperFigure(
-      id=f'{PREFIX}rank_return',
-      title='MinAtar, rank and return at the end of every run and seed',
-      lines=tuple(
-          layout.Line(name, name, drawing.BLUE) for name in minatar_runs.ALL
-      ),
-      columns=(),
-      suite=suites.MINATAR,
-      painter=rank_return_figure.draw,
-  )
-
-
 def _bars() -> tuple[layout.PaperFigure, ...]:
   def pair(label: str, run: str) -> bars.Pair:
     return bars.Pair(label, run, minatar_runs.penalized(run))
@@ -225,6 +210,4 @@ def _aggregate() -> layout.PaperFigure:
   )
 
 
-FIGURES = (
-    *_offline(), *_online(), *_bars(), _aggregate(), _rank_return(),
-)
+FIGURES = (*_offline(), *_online(), *_bars(), _aggregate())

@@ -6,12 +6,12 @@ import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
+  game_improvement,
   game_report,
   game_verdicts,
   improvement,
   minatar_runs,
-  rank_return,
-  stratified,
+  rank_return_report,
   verdicts,
 )
 from implicit_underparam.figures.families import Family
@@ -49,7 +49,7 @@ def write(
   """
   return game_report.write(
       Games(collection), family, title, headlines, _INTERVAL,
-      more=(_improvements, rank_return.report),
+      more=(_improvements, rank_return_report.report),
   )
 
 
@@ -85,11 +85,11 @@ def _improvement(run: str, alpha: str, games: Games) -> tuple[str, ...]:
   if not pairs:
     return (f'`{run}`', alpha, verdicts.NOT_RUN, '', '')
   each = (
-      f'{game} {number(100 * float(improvement.relative(x.mean(0))))}%'
+      f'{game} {number(100 * float(game_improvement.relative(x.mean(0))))}%'
       for game, x in pairs.items()
   )
-  median = stratified.of_means(
-      list(pairs.values()), lambda x: np.median(improvement.relative(x), axis=0)
+  median = game_improvement.over_games(
+      list(pairs.values()), 'median relative improvement'
   )
   return (
       f'`{run}`', alpha, ', '.join(each), interval(median, percent=True),

@@ -208,10 +208,14 @@ replay of that moment, with delta = 0.01.
 """
 
 
+def _games(collection: Collection, _: Family) -> game_verdicts.Games:
+  return game_verdicts.Games(collection, stratified.student)
+
+
 def _report(collection: Collection, family: Family, title: str) -> str:
-  games = game_verdicts.Games(collection, stratified.student)
   return game_report.write(
-      games, family, title, HEADLINES, _INTERVAL, beside=BESIDE
+      _games(collection, family), family, title, HEADLINES, _INTERVAL,
+      beside=BESIDE,
   )
 
 
@@ -226,4 +230,5 @@ FAMILY = Family(
         ('Also measured', ALSO),
     ),
     report=_report,
+    games=_games,
 )

@@ -47,7 +47,8 @@ class PaperFigure:
     also: other figures of the paper that this one stands for.
     x: column that training is drawn against; '' for the suite's.
     painter: draws it, given itself, the runs and the title, where it is not
-      made of curves; `lines` then tell its runs alone.
+      made of curves; `lines` then tell its runs alone, and are left out where
+      it is of all runs of the suite.
   """
 
   id: str

@@ -12,25 +12,18 @@ import numpy as np
 
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import (
-  minatar_runs,
   runs,
   series,
   statistics,
   stratified,
+  suites,
 )
-from implicit_underparam.figures.game_verdicts import RETURN, Games
-from implicit_underparam.figures.markdown_tables import interval, number, table
 from implicit_underparam.figures.statistics import Interval
 
 RANK = 'srank'
 PARTS = 10  # Of training, each a point of a run's course.
 RESAMPLES = 1000
-KINDS: Mapping[str, tuple[str, ...]] = {
-    'offline': minatar_runs.OFFLINE,
-    'online': minatar_runs.ONLINE,
-}
-_EVALUATIONS = ('fqe_offline_100', 'mc_offline_100')
-_LEAST = 5  # Points of a correlation.
+LEAST = 5  # Points of a correlation.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +65,12 @@ class View:
   measure: Callable[[Points, np.ndarray], np.ndarray]
 
 
+def return_column(suite: suites.Suite) -> str:
+  """What a suite's runs call the return of the evaluated policy."""
+  own = 'normalized_return'
+  return own if own in suite.own_columns else 'eval_return'
+
+
 def collect(
     collection: collection_lib.Collection, names: Sequence[str]
 ) -> Points:
@@ -81,11 +80,12 @@ def collect(
     collection: of one game.
     names: of runs; those that are missing or lack a return are left out.
   """
+  columns = RANK, return_column(collection.suite)
   found = {
       name: run
       for name in names
       if (run := collection.get(name)) is not None
-      and {RANK, RETURN} <= set(run.columns)
+      and set(columns) <= set(run.columns)
   }
   seeds = sorted({int(s) for run in found.values() for s in run.seeds})
   final = np.full((2, len(found), len(seeds)), np.nan)
@@ -94,18 +94,20 @@ def collect(
   for i, run in enumerate(found.values()):
     for seed in run.seeds:
       j = seeds.index(seed)
-      iterations, both = _columns(run, int(seed))
+      iterations, both = _columns(run, int(seed), columns)
       final[:, i, j] = [series.end(iterations, x) for x in both]
       course[:, i, j] = _parts(run, iterations, both)
       within[i, j] = series.correlation(iterations, *both)
   return Points(tuple(found), final, course, within)
 
 
-def _columns(run: runs.Run, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _columns(
+    run: runs.Run, seed: int, columns: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
   """A seed's iterations [n] and its rank and return [2, n]."""
   there = run.has_row(seed)
   row = list(run.seeds).index(seed)
-  both = [run.curves(x).values[row, there] for x in (RANK, RETURN)]
+  both = [run.curves(x).values[row, there] for x in columns]
   return run.iterations[there], np.array(both)
 
 
@@ -123,7 +125,7 @@ def _parts(
 def _correlate(points: np.ndarray, times: np.ndarray) -> np.ndarray:
   """[resamples] Spearman's correlations of [2, runs, seeds, ...] points."""
   x, y = points.reshape(2, -1)
-  if (~np.isnan(x + y)).sum() < _LEAST:
+  if (~np.isnan(x + y)).sum() < LEAST:
     return np.full(len(times), np.nan)
   seed = np.indices(points.shape[1:])[1].ravel()
   return statistics.weighted_spearman(x, y, times[:, seed])
@@ -137,9 +139,18 @@ def _mean(values: np.ndarray, times: np.ndarray) -> np.ndarray:
   return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
+def means(values: np.ndarray) -> np.ndarray:
+  """Means over seeds; NaN where no seed has a number.
+
+  Args:
+    values: [..., seeds].
+  """
+  return _mean(values, np.ones(values.shape[-1]))
+
+
 def _between(points: Points, times: np.ndarray) -> np.ndarray:
   rank, returns = _mean(points.final[:, None], times[:, None])
-  if rank.shape[-1] < _LEAST:
+  if rank.shape[-1] < LEAST:
     return np.full(len(times), np.nan)
   return statistics.weighted_spearman(rank, returns, np.ones_like(rank))
 
@@ -172,7 +183,7 @@ SAME_PART = View(
 WITHIN = View(
     'within a run and seed, over its last 80%, mean of all', _within
 )
-_VIEWS = (FINAL, BETWEEN, POOLED, SAME_PART, WITHIN)
+VIEWS = (FINAL, BETWEEN, POOLED, SAME_PART, WITHIN)
 
 
 def correlation(
@@ -212,79 +223,3 @@ def correlation(
 def _times(rows: np.ndarray) -> np.ndarray:
   """How often each resample takes each seed; both are [resamples, seeds]."""
   return (rows[:, :, None] == np.arange(rows.shape[1])).sum(1)
-
-
-def subsets(kind: str) -> dict[str, tuple[str, ...]]:
-  """The runs of a kind, and what is left of them without some.
-
-  Args:
-    kind: of `KINDS`.
-  """
-  names = KINDS[kind]
-  found = {
-      'all': names,
-      'without penalty': tuple(x for x in names if '_alpha' not in x),
-  }
-  if kind == 'offline':
-    found['without FQE and Monte-Carlo'] = tuple(
-        x for x in names if x not in _EVALUATIONS
-    )
-  return found
-
-
-def report(games: Games, resamples: int = RESAMPLES) -> str:
-  """A section of Markdown with every correlation.
-
-  Args:
-    games: the runs.
-    resamples: of the intervals.
-  """
-  rows = []
-  for kind, names in KINDS.items():
-    points = {
-        game: collect(collection, names)
-        for game, collection in games.collections.items()
-    }
-    for subset, chosen in subsets(kind).items():
-      taken = {game: x.take(chosen) for game, x in points.items()}
-      for view in _VIEWS if subset == 'all' else _VIEWS[:2]:
-        rows.append((kind, subset, *_cells(taken, view, resamples)))
-  header = (
-      'runs', 'which', 'correlated', 'Spearman [95% interval]', 'each game',
-      'of either sign, games', 'number of runs',
-  )
-  return f'{_INTRODUCTION}\n{table(header, rows)}\n'
-
-
-def _cells(
-    games: Mapping[str, Points], view: View, resamples: int
-) -> tuple[str, ...]:
-  found, every = correlation(games, view, resamples)
-  counts = dict.fromkeys(str(len(x.names)) for x in games.values())
-  each = ', '.join(f'{game} {number(x)}' for game, x in every.items())
-  signs = np.sign(list(every.values()))
-  positive, negative = int((signs > 0).sum()), int((signs < 0).sum())
-  return (
-      view.text,
-      interval(found),
-      each,
-      f'{positive} positive, {negative} negative',
-      ' or '.join(counts),
-  )
-
-
-_INTRODUCTION = f"""\
-## Rank against return, over all runs
-
-Whether runs with a higher srank have a higher return (Gulcehre et al., 2022). \
-Spearman's correlation of `{RANK}` and `{RETURN}` within each game, of offline \
-and of online runs by themselves; the mean over games, with a stratified \
-bootstrap of {RESAMPLES:,} resamples in which a seed is drawn with all its \
-runs, since those share the first network and offline ones their log. \
-Positive: a higher rank goes with a higher return. *At the end*: means of the \
-last 10% of iterations. Runs differ in length (see below): *parts of training* \
-are tenths of each run's own. Over training both change with time alone, so \
-that *at the same part* says more than the pooled points. No correlation here \
-says what causes what; the runs with the penalty are the ones whose rank was \
-interfered with.
-"""

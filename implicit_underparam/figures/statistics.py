@@ -241,16 +241,27 @@ def weighted_spearman(
 
 def _weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
   """[..., n] ranks, less their mean."""
-  one, other = values[..., :, None], values[..., None, :]
-  below = (other < one) + (other == one) / 2
   if values.ndim == 1:
-    found = weights @ below.T
+    found = _sorted_ranks(values, weights)
   else:
+    one, other = values[..., :, None], values[..., None, :]
+    below = (other < one) + (other == one) / 2
     found = np.einsum('...ij,...j->...i', below, weights)
   total = weights.sum(-1, keepdims=True)
   # Without a point there is nothing to rank.
   mean = (weights * found).sum(-1, keepdims=True) / np.maximum(total, 1e-300)
   return found - mean
+
+
+def _sorted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+  """[..., n]: what lies below each of [n] values, and half of what ties."""
+  _, group, counts = np.unique(
+      values, return_inverse=True, return_counts=True
+  )
+  order = np.argsort(group, kind='stable')
+  starts = np.cumsum(counts) - counts
+  sums = np.add.reduceat(weights[..., order], starts, axis=-1)
+  return (np.cumsum(sums, axis=-1) - sums / 2)[..., group]
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:

@@ -112,6 +112,15 @@ def student(values: Sequence[np.ndarray], confidence: float = 0.95) -> Interval:
   return Interval(mean, mean - half, mean + half, total)
 
 
+def of_games(values: Sequence[np.ndarray]) -> Interval:
+  """`student` of one game, `of_numbers` of several.
+
+  Args:
+    values: [seeds] for every game.
+  """
+  return student(values) if len(values) == 1 else of_numbers(values)
+
+
 def of_means(
     values: Sequence[np.ndarray],
     aggregate: Callable[[np.ndarray], np.ndarray],

@@ -126,7 +126,9 @@ MINATAR = Suite(
         ),
         Ending(r'n([\d.]+)', binding='OnlineLoop.data_reuse_ratio = {}'),
         Ending(
-            r'(\d+)', binding="OfflineData.path = 'data/GAME_{{seed}}_{}'"
+            r'(\d+)',
+            binding="OfflineData.path = "
+            "'{{base_dir}}/prepared/GAME_{{seed}}_{}'",
         ),
         Ending('log', last_file='laptop_log'),
     ),

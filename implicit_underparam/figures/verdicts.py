@@ -31,6 +31,11 @@ class Claim:
     games: that it is about, of a suite that has any; () for all there are.
     along: for such a suite, the column along which two runs of unequal length
       are cut to what is common to both; '' for not at all.
+    where: for such a suite, a regular expression for the names of the games;
+      '' for all.
+    until: gradient steps beyond which its runs are not read; 0 for none.
+    over_games: what is taken of the games' numbers: their mean, or a key of
+      `game_improvement.AGGREGATES`.
   """
 
   id: str
@@ -43,6 +48,9 @@ class Claim:
   threshold: float = 0.0
   games: tuple[str, ...] = ()
   along: str = ''
+  where: str = ''
+  until: int = 0
+  over_games: str = 'mean'
 
   @property
   def runs(self) -> tuple[str, ...]:

@@ -1,6 +1,8 @@
-"""What the experiments of section 4.2 refuse, each naming its binding."""
+"""What the experiments refuse, each naming its binding."""
 
 from typing import Any
+
+import numpy as np
 
 from implicit_underparam import errors
 from implicit_underparam.theory.gradient_flow import GradientFlow
@@ -42,3 +44,25 @@ def check_parts(name: str, instance: Any, flow: Any) -> None:
       raise errors.UserError(
           f'{name}.{attribute} is {value!r}: bind it to @{kind.__name__}()'
       )
+
+
+def check_number(name: str, value: Any, least: float) -> None:
+  """Raises UserError where a binding is no finite number, or below the least.
+
+  Args:
+    name: of the binding, with its class.
+    value: of it.
+    least: the smallest that will do.
+  """
+  if not (isinstance(value, (int, float)) and least <= value < np.inf):
+    raise errors.UserError(
+        f'{name} is {value!r}: give a number, {least:g} or more'
+    )
+
+
+def check_count(name: str, value: Any) -> None:
+  """Raises UserError where a binding is no whole number above 0."""
+  if not isinstance(value, int) or value < 1:
+    raise errors.UserError(
+        f'{name} is {value!r}: give a whole number, at least 1'
+    )

@@ -17,6 +17,7 @@ from implicit_underparam.theory import (
 from implicit_underparam.theory.bindings import check_delta, check_parts
 from implicit_underparam.theory.deep_linear import Moments, Weights
 from implicit_underparam.theory.gradient_flow import GradientFlow, Point
+from implicit_underparam.theory.kernel_regression import check_gamma
 from implicit_underparam.theory.linear_instances import (
   LinearInstance,
   LinearMDP,
@@ -67,11 +68,7 @@ class DeepLinearIteration:
 
   def __post_init__(self) -> None:
     check_parts('DeepLinearIteration', self.instance, self.flow)
-    if not 0 <= self.gamma < 1:
-      raise errors.UserError(
-          f'DeepLinearIteration.gamma is {self.gamma!r}: give a number from 0 '
-          'to below 1'
-      )
+    check_gamma(self.gamma, 'DeepLinearIteration')
     if not (
         isinstance(self.probes, int) and 1 <= self.probes <= self.flow.steps
     ):

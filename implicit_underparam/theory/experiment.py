@@ -61,7 +61,8 @@ class TheoryLoop:
   experiment: Experiment
 
   def __post_init__(self) -> None:
-    if not hasattr(self.experiment, 'iterate'):
+    made = not isinstance(self.experiment, type)
+    if not (made and hasattr(self.experiment, 'iterate')):
       raise errors.UserError(
           f'TheoryLoop.experiment is {self.experiment!r}: bind it to one of '
           'gin_configs/theory, such as @KernelIteration()'

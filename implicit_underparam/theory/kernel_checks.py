@@ -14,6 +14,7 @@ from implicit_underparam.theory import (
   kernel_spectrum,
   kernel_subsequence,
 )
+from implicit_underparam.theory.bindings import check_delta
 from implicit_underparam.theory.kernel_columns import Before, KernelState
 from implicit_underparam.theory.kernel_instances import Instance
 from implicit_underparam.theory.kernel_subsequence import Measured, Members
@@ -54,7 +55,7 @@ class KernelIteration:
   gradient_steps = 0
 
   def __post_init__(self) -> None:
-    if not hasattr(self.instance, 'draw'):
+    if isinstance(self.instance, type) or not hasattr(self.instance, 'draw'):
       raise errors.UserError(
           f'{_NAME}.instance is {self.instance!r}: bind it to one of '
           'implicit_underparam.theory, such as @RandomInstance()'
@@ -62,10 +63,7 @@ class KernelIteration:
     kernel_regression.check_gamma(self.gamma, _NAME)
     kernel_regression.check_positive(self.c, f'{_NAME}.c')
     kernel_regression.check_positive(self.tolerance, f'{_NAME}.tolerance')
-    if not 0 < self.delta < 1:
-      raise errors.UserError(
-          f'{_NAME}.delta is {self.delta!r}: give a number between 0 and 1'
-      )
+    check_delta(_NAME, self.delta)
 
   def init(self, rng: np.random.Generator) -> KernelState:
     """Draws a problem; Q_0 = 0 and M_0 = 0."""

@@ -8,7 +8,10 @@ import numpy as np
 
 from implicit_underparam.envs import tabular
 from implicit_underparam.errors import UserError
-from implicit_underparam.theory.kernel_instances import pair_transition
+from implicit_underparam.theory.kernel_instances import (
+  check_kernel_function,
+  pair_transition,
+)
 from implicit_underparam.theory.kernel_regression import KernelProblem
 from implicit_underparam.theory.kernels import Kernel, Pairs
 
@@ -51,11 +54,14 @@ class GridworldInstance:
           f'GridworldInstance.num_data is {self.num_data!r}: give a whole '
           f'number from 1 to {count}, the pairs that there are'
       )
-    if self.temperature is not None and not self.temperature >= 0:
+    value = self.temperature
+    numbers = isinstance(value, (int, float)) and 0 <= value < np.inf
+    if not (value is None or numbers):
       raise UserError(
-          f'GridworldInstance.temperature is {self.temperature!r}: give None '
-          'for the uniform policy, or 0 or more'
+          f'GridworldInstance.temperature is {value!r}: give None for the '
+          'uniform policy, or 0 or more'
       )
+    check_kernel_function('GridworldInstance.kernel', self.kernel)
 
   def draw(self, rng: np.random.Generator) -> KernelProblem:
     """Draws the data, and what the kernel draws."""

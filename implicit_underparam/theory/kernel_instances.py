@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import gin
 import numpy as np
@@ -48,8 +48,8 @@ class GivenInstance:
   def draw(self, rng: np.random.Generator) -> KernelProblem:
     """The same each time."""
     del rng
-    data = range(len(self.reward)) if self.data is None else self.data
     try:
+      data = range(len(self.reward)) if self.data is None else self.data
       return KernelProblem(
           np.array(self.kernel, np.float64),
           np.array(data),
@@ -89,6 +89,9 @@ class ReversibleInstance:
   def __post_init__(self) -> None:
     _check_count('ReversibleInstance.size', self.size, 2)
     _check_count('ReversibleInstance.permutations', self.permutations, 1)
+    if self.kernel is not None:
+      check_kernel_function('ReversibleInstance.kernel', self.kernel)
+    _check_interval('ReversibleInstance.smoothness', self.smoothness)
 
   def draw(self, rng: np.random.Generator) -> KernelProblem:
     """Draws P^pi, beta or the kernel, and rewards."""
@@ -142,10 +145,10 @@ class CycleInstance:
     _check_count('CycleInstance.length', self.length, 2)
     _check_count('CycleInstance.width', self.width, 1)
     for name in ('stay', 'perturbation'):
-      if not 0 <= getattr(self, name) <= 1:
+      value = getattr(self, name)
+      if not (isinstance(value, (int, float)) and 0 <= value <= 1):
         raise UserError(
-            f'CycleInstance.{name} is {getattr(self, name)!r}: give a number '
-            'from 0 to 1'
+            f'CycleInstance.{name} is {value!r}: give a number from 0 to 1'
         )
     check_positive(self.spread, 'CycleInstance.spread')
 
@@ -193,6 +196,7 @@ class RandomInstance:
   dim_observation: int = 3
 
   def __post_init__(self) -> None:
+    check_kernel_function('RandomInstance.kernel', self.kernel)
     for name, least in (
         ('num_states', 2), ('num_actions', 1), ('num_data', 1),
         ('dim_observation', 1),
@@ -257,6 +261,24 @@ def _on_all_pairs(
   return KernelProblem(
       kernel, np.arange(size), transition, rng.standard_normal(size)
   )
+
+
+def check_kernel_function(name: str, kernel: Any) -> None:
+  """Raises UserError where a binding is no kernel, or a class of kernels."""
+  if isinstance(kernel, type) or not callable(kernel):
+    raise UserError(
+        f'{name} is {kernel!r}: bind it to a kernel, such as @RBFKernel()'
+    )
+
+
+def _check_interval(name: str, value: Any) -> None:
+  numbers = isinstance(value, (tuple, list)) and all(
+      isinstance(x, (int, float)) for x in value
+  )
+  if not (numbers and len(value) == 2 and 0 <= value[0] <= value[1] < np.inf):
+    raise UserError(
+        f'{name} is {value!r}: give two numbers, 0 <= the first <= the second'
+    )
 
 
 def _check_count(name: str, value: int, least: int) -> None:

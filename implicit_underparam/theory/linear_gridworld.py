@@ -17,7 +17,9 @@ import numpy as np
 from implicit_underparam import errors, metrics
 from implicit_underparam.envs import tabular
 from implicit_underparam.theory import deep_linear
+from implicit_underparam.theory.bindings import check_count, check_number
 from implicit_underparam.theory.gradient_flow import GradientFlow
+from implicit_underparam.theory.kernel_regression import check_positive
 
 
 class Gathered(NamedTuple):
@@ -103,6 +105,11 @@ class LinearGridworld:
           f'LinearGridworld.num_layers is {self.num_layers!r}: give a whole '
           'number, at least 3'
       )
+    for name in ('capacity', 'transitions_per_iteration'):
+      check_count(f'LinearGridworld.{name}', getattr(self, name))
+    check_positive(self.scale, 'LinearGridworld.scale')
+    for name in ('temperature', 'perturbation'):
+      check_number(f'LinearGridworld.{name}', getattr(self, name), 0)
     if self.start == 'fixed_point' and not self._has_fixed_point:
       raise errors.UserError(
           "LinearGridworld.start = 'fixed_point' needs a fixed point: bind "

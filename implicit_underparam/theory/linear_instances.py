@@ -83,7 +83,8 @@ class LinearInstance:
             f'LinearInstance.{name} is {value!r}: give a number above 0'
         )
     decades = self.decades
-    if decades is not None and not 0 < decades < 8:
+    number = isinstance(decades, (int, float)) and 0 < decades < 8
+    if not (decades is None or number):
       raise errors.UserError(
           f'LinearInstance.decades is {decades!r}: give None, or a number '
           'above 0 and below 8'

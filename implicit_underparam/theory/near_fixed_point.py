@@ -52,7 +52,11 @@ class NearFixedPoint:
 
   def __post_init__(self) -> None:
     check_parts('NearFixedPoint', self.instance, self.flow)
-    if not (self.smallest > 0 and self.factor > 1):
+    numbers = all(
+        isinstance(x, (int, float)) and np.isfinite(x)
+        for x in (self.smallest, self.factor)
+    )
+    if not (numbers and self.smallest > 0 and self.factor > 1):
       raise errors.UserError(
           f'NearFixedPoint.smallest is {self.smallest!r} and .factor '
           f'{self.factor!r}: give numbers above 0 and above 1'

@@ -6,11 +6,11 @@ from typing import NamedTuple
 import gin
 import numpy as np
 
-from implicit_underparam import errors
 from implicit_underparam.theory import compounding, deep_linear, experiment
 from implicit_underparam.theory.bindings import check_delta, check_parts
 from implicit_underparam.theory.deep_linear import Weights
 from implicit_underparam.theory.gradient_flow import GradientFlow
+from implicit_underparam.theory.kernel_regression import check_positive
 from implicit_underparam.theory.linear_instances import LinearInstance
 
 
@@ -52,11 +52,7 @@ class SelfTraining:
 
   def __post_init__(self) -> None:
     check_parts('SelfTraining', self.instance, self.flow)
-    if not self.regularization > 0:
-      raise errors.UserError(
-          f'SelfTraining.regularization is {self.regularization!r}: give a '
-          'number above 0'
-      )
+    check_positive(self.regularization, 'SelfTraining.regularization')
     check_delta('SelfTraining', self.delta)
 
   @property

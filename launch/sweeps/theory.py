@@ -1,36 +1,20 @@
-"""Every check of the theory, at its only scale: an instance for each seed."""
+"""Every check of the theory; its laptop scale is the only one."""
 
-from launch.run import Run
+from launch.experiment import together
+from launch.sweeps import (
+  grid_eig,
+  grid_tdfix,
+  th_compound,
+  th_eig,
+  th_kernel,
+  th_qrecur,
+  th_sv,
+)
 
-# Configuration -> expected minutes of a core.
-_CONFIGURATIONS = {
-    'deep_linear': 1.0,
-    'deep_linear_n4': 1.0,
-    'deep_linear_n5': 1.0,
-    'grid_eig_lazy': 2.5,
-    'grid_eig_offline': 2.5,
-    'grid_eig_online': 2.5,
-    'kernel_departure': 0.5,
-    'kernel_diverging': 0.5,
-    'kernel_flattening': 0.5,
-    'kernel_gridworld': 0.5,
-    'kernel_gridworld_ntk': 0.5,
-    'kernel_gridworld_off_policy': 0.5,
-    'kernel_nearly_normal': 0.5,
-    'kernel_normal': 0.5,
-    'kernel_normal_lazy': 0.5,
-    'kernel_positive': 0.5,
-    'kernel_psd': 0.5,
-    'kernel_random': 0.5,
-    'kernel_random_psd': 0.5,
-    'kernel_symmetric': 0.5,
-    'near_fixed_point': 1.0,
-    'self_training': 1.0,
-    'td_far': 1.5,
-    'td_fixed_point': 1.5,
-}
-
-RUNS = [
-    Run(name, (f'gin_configs/theory/{name}.gin',), (), cost)
-    for name, cost in _CONFIGURATIONS.items()
-]
+SWEEP = together(
+    'Theory, every check',
+    (
+        th_kernel.SWEEP, th_qrecur.SWEEP, th_eig.SWEEP, th_sv.SWEEP,
+        th_compound.SWEEP, grid_eig.SWEEP, grid_tdfix.SWEEP,
+    ),
+)

@@ -8,14 +8,22 @@ import synthetic_runs
 from absl.testing import absltest, parameterized
 
 from implicit_underparam.figures import __main__ as command
-from implicit_underparam.figures import atari_claims, claims, collection
+from implicit_underparam.figures import (
+    atari_claims,
+    atari_report,
+    claims,
+    collection,
+    game_verdicts,
+    suites,
+    verdicts,
+)
 
 _UP = np.linspace(200, 400, 40).tolist()
 _DOWN = np.linspace(400, 60, 40).tolist()
 _HALFWAY = np.linspace(400, 260, 40).tolist()
 _LEVEL = [300.0] * 40
 _IDS = {f'ATARI-{x}' for x in (
-    'OFF', 'CQL', 'FQE', 'MC', 'PEN', 'CQLPEN', 'EIG', 'SV', 'TD')}
+    'OFF', 'OFF4X', 'CQL', 'FQE', 'MC', 'PEN', 'CQLPEN', 'EIG', 'SV', 'TD')}
 
 
 class AtariClaimsTest(parameterized.TestCase):
@@ -25,9 +33,9 @@ class AtariClaimsTest(parameterized.TestCase):
     self.folder = pathlib.Path(
         self.enterContext(tempfile.TemporaryDirectory()))
 
-  def _write(self, seeds=5, changes=None, **sranks):
+  def _write(self, seeds=5, changes=None, game='Pong_5', **sranks):
     for name, srank in sranks.items():
-      synthetic_runs.atari(self.folder / name, srank, seeds, changes)
+      synthetic_runs.atari(self.folder / game / name, srank, seeds, changes)
 
   def _verdicts(self):
     rows = claims.table(self.folder, family=atari_claims.FAMILY)
@@ -44,13 +52,26 @@ class AtariClaimsTest(parameterized.TestCase):
     self.assertLen(set(texts), len(texts))
 
   def test_all_hold_in_the_paper_s_world(self):
-    self._write(
-        dqn_offline=_DOWN, cql_offline=_DOWN, fitted_q_evaluation=_DOWN,
-        dqn_offline_penalty=_HALFWAY, cql_offline_penalty=_HALFWAY,
-        monte_carlo=np.linspace(200, 380, 20).tolist() + [380.0] * 20)
+    for game in ('Pong_5', 'Pong_20', 'Qbert_5'):
+      self._write(
+          dqn_offline=_DOWN, cql_offline=_DOWN, fitted_q_evaluation=_DOWN,
+          dqn_offline_penalty=_HALFWAY, cql_offline_penalty=_HALFWAY,
+          monte_carlo=np.linspace(200, 380, 20).tolist() + [380.0] * 20,
+          game=game)
     found = self._verdicts()
     self.assertLen(found, len(atari_claims.FAMILY.claims))
     self.assertEqual(set(found.values()), {'holds'}, found)
+
+  def test_games_on_more_data_are_judged_by_themselves(self):
+    self._write(dqn_offline=_DOWN)
+    self._write(dqn_offline=_UP, game='Pong_20')
+    rows = {(x.claim.id, x.claim.text): x for x in claims.table(
+        self.folder, family=atari_claims.FAMILY)}
+    least = rows['ATARI-OFF', 'DQN: srank falls']
+    more = rows['ATARI-OFF4X', '20%, DQN: srank falls']
+    self.assertEqual([*least.by_game], ['Pong_5'])
+    self.assertEqual([*more.by_game], ['Pong_20'])
+    self.assertEqual((least.verdict, more.verdict), ('holds', 'does not hold'))
 
   def test_none_holds_in_the_opposite_world(self):
     self._write(
@@ -78,7 +99,8 @@ class AtariClaimsTest(parameterized.TestCase):
         ('down', _DOWN, 'holds'), ('up', _UP, 'does not hold')):
       folder = self.folder / name
       changes = {column: values}
-      synthetic_runs.atari(folder / 'dqn_offline', _DOWN, 5, changes)
+      synthetic_runs.atari(
+          folder / 'Pong_5/dqn_offline', _DOWN, 5, changes)
       rows = claims.table(folder, family=atari_claims.FAMILY)
       verdict, = (
           x.verdict for x in rows if (x.claim.id, x.claim.text) == (id_, text))
@@ -105,13 +127,43 @@ class AtariClaimsTest(parameterized.TestCase):
     self.assertEqual(self._verdict(
         'ATARI-SV', f'{grows} over 10 times the factor of sigma_100'), tenfold)
 
-  def test_setting_says_the_scale(self):
-    self._write(monte_carlo=_LEVEL, seeds=3)
-    rows = claims.table(self.folder, family=atari_claims.FAMILY)
-    row = next(x for x in rows if x.claim.text.endswith('does not fall'))
-    self.assertEqual(row.setting, (
-        '`monte_carlo`; 40 iterations; 390 gradient updates; 3 seeds'))
-    self.assertEqual(row.verdict, 'holds')
+  def test_one_game_is_judged_as_its_seeds_are(self):
+    self._write(seeds=3, dqn_offline=_DOWN, dqn_offline_penalty=_HALFWAY)
+    there = collection.Collection(self.folder, suite=suites.ATARI)
+    for claim in atari_claims.FAMILY.claims:
+      row = game_verdicts.judge(claim, atari_report.games(
+          there, atari_claims.FAMILY))
+      alone = verdicts.judge(claim, there)
+      if claim.over_games == 'mean' and claim.where != atari_claims.FOUR_TIMES:
+        self.assertEqual(row.verdict, alone.verdict, claim)
+        if alone.effect is not None:
+          self.assertEqual(row.effect.count, 3)
+          np.testing.assert_allclose(
+              (row.effect.mean, row.effect.low, row.effect.high),
+              (alone.effect.mean, alone.effect.low, alone.effect.high),
+              rtol=1e-12)
+
+  def test_improvement_over_games(self):
+    # Returns end at twice srank; seeds differ by 1: relative (x - b) / b.
+    for game, ends in {'A_5': (100, 150), 'B_5': (100, 90),
+                       'C_5': (200, 210)}.items():
+      for name, end in zip(('dqn_offline', 'dqn_offline_penalty'), ends,
+                           strict=True):
+        self._write(game=game, **{name: [float(end - 2)] * 20})
+    rows = {x.claim.text: x for x in claims.table(
+        self.folder, family=atari_claims.FAMILY)}
+    median = rows['DQN: the median relative improvement of the return is '
+                  'positive']
+    self.assertAlmostEqual(median.effect.mean, 0.05)
+    np.testing.assert_allclose([*median.by_game.values()], [0.5, -0.1, 0.05])
+    self.assertEqual((median.agree, median.verdict), (2, 'holds'))
+    share = rows['DQN: the return improves in most games']
+    self.assertEqual(
+        (share.effect.mean, share.effect.low, share.effect.high), (2/3,) * 3)
+    self.assertEqual((share.agree, share.verdict), (2, 'holds'))
+    mean = rows['DQN: the return ends higher with the penalty']
+    # Each game's in units of its best run: 1/3, -1/10, 1/21.
+    self.assertAlmostEqual(mean.effect.mean, (1/3 - 1/10 + 1/21) / 3)
 
   def test_a_table_for_each_suite_that_there_are_runs_of(self):
     self._write(monte_carlo=_LEVEL)

@@ -165,7 +165,8 @@ class AtariOnlineFiguresTest(parameterized.TestCase):
       written = command.draw_figures(
           'all', collection.Collection(self.runs), self.folder / 'out')
     self.assertEqual(
-        set(map(str, written)), {'3b', '4b', 'a22', 'aggregate_online'})
+        set(map(str, written)),
+        {'3b', '4b', 'a22', 'aggregate_online', 'atari_online_rank_return'})
     self.assertIn(
         f'--base_dir={self.runs}/GAME/dqn_online_n8_target '
         '--gin_files=gin_configs/atari/dqn_online.gin '

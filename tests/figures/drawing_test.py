@@ -25,11 +25,13 @@ _ONLINE = ('3b', '4b', 'a17', 'a18', 'a22', 'a8', 'aggregate_online', 'd1b',
            'd2', 'onpen', 'onpen_bars')
 _SHARES = ('a14', 'a15a', 'a15b', 'a2', 'aggregate_20', 'aggregate_online')
 _MINATAR = tuple(
-    f'minatar_{x}' for x in (*_ATARI, *_ONLINE, 'rank_return')
+    f'minatar_{x}' for x in (*_ATARI, *_ONLINE)
     if x not in _SHARES)
 _MUJOCO = ('2c', '3c', 'a5', 'a7_gradient')
 _THEORY = ('5', 'a21', 'th_compound', 'th_kernel',
            'th_kernel_gridworld', 'th_sv')
+_RANK_RETURN = tuple(f'{x}_rank_return' for x in (
+    'gridworld', 'atari', 'atari_online', 'minatar', 'mujoco'))
 
 
 def _pixels(path):
@@ -55,7 +57,8 @@ class FiguresTest(parameterized.TestCase):
   def test_all_figures_of_the_paper_are_found(self):
     found = command.find_figures()
     self.assertCountEqual(
-        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO + _THEORY)
+        found, _GRIDWORLD + _ATARI + _ONLINE + _MINATAR + _MUJOCO + _THEORY
+        + _RANK_RETURN)
     for ids, suite in (
         (_GRIDWORLD, suites.GRIDWORLD), (_ATARI, suites.ATARI),
         (_ONLINE, suites.ATARI_ONLINE), (_MINATAR, suites.MINATAR),

@@ -63,7 +63,8 @@ class CommandTest(parameterized.TestCase):
           [], figure='all', claims=True, runs=str(self.runs), out=str(out)))
     self.assertEqual(
         {path.name for path in out.iterdir()},
-        {f'figure_{x}.{y}' for x in ('2a', '4c', '6a', 'a11a')
+        {f'figure_{x}.{y}'
+         for x in ('2a', '4c', '6a', 'a11a', 'gridworld_rank_return')
          for y in ('png', 'pdf')} | {'claims.md'})
     self.assertIn((out / 'claims.md').read_text(), output.getvalue())
     self.assertIn('figure 3a is not drawn', errors.getvalue())

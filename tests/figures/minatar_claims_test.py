@@ -11,14 +11,14 @@ from absl.testing import absltest, parameterized
 
 from implicit_underparam.figures import __main__ as command
 from implicit_underparam.figures import (
-    claims,
-    collection,
-    game_verdicts,
-    improvement,
-    minatar_claims,
-    minatar_runs,
-    suites,
-    verdicts,
+  claims,
+  collection,
+  game_improvement,
+  game_verdicts,
+  minatar_claims,
+  minatar_runs,
+  suites,
+  verdicts,
 )
 
 _GAMES = ('Asterix', 'Breakout', 'SpaceInvaders')
@@ -298,9 +298,9 @@ class JudgeTest(parameterized.TestCase):
 
   def test_relative_improvement(self):
     np.testing.assert_allclose(
-        improvement.relative(np.array([[3.0, 2], [1, 2], [1, -2]])),
+        game_improvement.relative(np.array([[3.0, 2], [1, 2], [1, -2]])),
         [0.5, -0.5, 1.5])
-    self.assertTrue(np.isnan(improvement.relative(np.array([1.0, 0]))))
+    self.assertTrue(np.isnan(game_improvement.relative(np.array([1.0, 0]))))
 
   def test_median_over_games_of_the_improvements(self):
     for game, after in zip(_GAMES, (11, 12, 30), strict=True):

@@ -11,6 +11,7 @@ from implicit_underparam.figures import (
     collection,
     game_verdicts,
     rank_return,
+    rank_return_report,
     stratified,
     suites,
 )
@@ -47,7 +48,7 @@ def _brute(points, view, seeds):
 
 class CorrelationTest(parameterized.TestCase):
 
-  @parameterized.parameters(*rank_return._VIEWS)
+  @parameterized.parameters(*rank_return.VIEWS)
   def test_views_by_scipy(self, view):
     points = _points(slope=0.5)
     for seeds in ([0, 1, 2, 3, 4], [3, 3, 0, 1, 3]):
@@ -154,32 +155,27 @@ class CollectTest(absltest.TestCase):
     self.assertEqual(points.final[1, 0, 1], 2)
 
   def test_report(self):
-    for i in range(8):
+    names = [f'{agent}_{x}' for agent in ('dqn_offline', 'cql_offline')
+             for x in ('5', '20', '20_alpha0.01', '100')]
+    for i, name in enumerate(names):
       for game in ('Asterix', 'Breakout'):
-        name = (*rank_return.KINDS['offline'],)[i]
         synthetic_runs.minatar(
             self.folder / game / name, [50 + 3 * i] * 10, 5)
-    text = rank_return.report(self._games(), 50)
-    rows = [x.split(' | ') for x in text.splitlines() if x.startswith('| off')]
-    self.assertLen(rows, 9)
+    text = rank_return_report.report(self._games(), 50)
+    rows = [x.strip('| ').split(' | ') for x in text.splitlines()
+            if x.startswith('| MinAtar, offline')]
     # The return is twice the rank, in every run and seed.
     at_the_end = next(x for x in rows if x[2] == rank_return.FINAL.text)
-    self.assertEqual(at_the_end[3:5], [
-        '1 [1, 1]', 'Asterix 1, Breakout 1'])
-    self.assertEqual(at_the_end[5], '2 positive, 0 negative')
+    self.assertEqual(at_the_end[1:], [
+        'all', rank_return.FINAL.text, '1 [1, 1]', 'Asterix 1, Breakout 1',
+        '2 positive, 0 negative', '8', '5', '2'])
     # Nothing changes within a run.
     within = next(x for x in rows if x[2] == rank_return.WITHIN.text)
     self.assertEqual(within[3], 'undefined')
-
-  def test_subsets(self):
-    for kind, names in rank_return.KINDS.items():
-      found = rank_return.subsets(kind)
-      self.assertEqual(found['all'], names)
-      for chosen in found.values():
-        self.assertContainsSubset(chosen, names)
-      self.assertFalse(any('alpha' in x for x in found['without penalty']))
-    self.assertNotIn('mc_offline_100', rank_return.subsets('offline')[
-        'without FQE and Monte-Carlo'])
+    self.assertIn(
+        '- **MinAtar, offline** (8 runs, 5 seeds, 2 games): runs that end with '
+        'a higher rank end with a higher return, 1 [1, 1]; without the penalty '
+        'positive, 1 [1, 1];', text)
 
 
 if __name__ == '__main__':

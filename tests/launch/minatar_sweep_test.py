@@ -1,13 +1,8 @@
 """The sweep of the MinAtar runs, against what figures and claims need."""
 
 import collections
-import contextlib
-import io
 import pathlib
-import runpy
 import shlex
-import sys
-from unittest import mock
 
 import gin
 from absl.testing import absltest, parameterized
@@ -21,9 +16,11 @@ from implicit_underparam.figures import (
   minatar_runs,
   suites,
 )
+from launch.run import Preparation, Run
 from launch.sweeps import minatar
 
-_ALL = {run.name: run for run in minatar.RUNS}
+_TASKS = minatar.SWEEP.scales['laptop']
+_ALL = {run.name: run for run in _TASKS if isinstance(run, Run)}
 _BREAKOUT = tuple(x for x in _ALL if x.startswith('Breakout/'))
 
 
@@ -34,7 +31,6 @@ class SweepTest(parameterized.TestCase):
     super().tearDown()
 
   def test_every_game_has_every_run(self):
-    self.assertLen(_ALL, len(minatar.RUNS))
     games = collections.defaultdict(set)
     for name in _ALL:
       game, run = name.split('/')
@@ -58,8 +54,9 @@ class SweepTest(parameterized.TestCase):
     run = name.split('/')[1]
     told = collection_lib.command(run, '', 'D', suites.MINATAR)
     told = shlex.split(told.replace('GAME', 'Breakout'))
-    made = _ALL[name].command(pathlib.Path('D'))
-    self.assertEqual(told[3:], made[3:])
+    made = _ALL[name].command('D')
+    seeds = '--gin_bindings=Runner.seeds = (0, 1, 2, 3, 4)'
+    self.assertEqual([*told[3:], seeds], made[3:])
 
   @parameterized.parameters(*_BREAKOUT)
   def test_a_run_is_what_its_name_says(self, name):
@@ -78,7 +75,7 @@ class SweepTest(parameterized.TestCase):
     if parts[1] == 'offline':
       self.assertEqual(
           gin.query_parameter('OfflineData.path'),
-          f'data/Breakout_{{seed}}_{parts[2]}')
+          f'{{base_dir}}/prepared/Breakout_{{seed}}_{parts[2]}')
       return
     ratio = 0.25 if parts[1] == 'log' else float(parts[2].removeprefix('n'))
     self.assertEqual(loop.data_reuse_ratio, ratio)
@@ -98,49 +95,36 @@ class SweepTest(parameterized.TestCase):
     self.assertGreater(
         steps, gin.query_parameter('OnlineLoop.training_steps'))
 
-  def test_each_offline_run_s_data_is_prepared(self):
-    commands = minatar.preparations(pathlib.Path('D'))
-    made = {}
-    for command in commands:
-      flags = dict(x.removeprefix('--').split('=', 1) for x in command[3:])
-      made[flags.pop('out')] = flags
-    self.assertLen(made, len(commands))
-    gin.clear_config()
-    configuration.parse(
-        _ALL['Breakout/dqn_online_n1'].gin_files, ())
-    seeds = gin.query_parameter('Runner.seeds')
+  def test_each_offline_run_s_data_is_prepared_of_the_log(self):
+    made = {x.name: x for x in _TASKS if isinstance(x, Preparation)}
     needed = set()
-    for run in minatar.RUNS:
+    for run in _ALL.values():
       for binding in run.gin_bindings:
         if binding.startswith('OfflineData.path'):
-          path = binding.split("'")[1]
-          needed |= {path.replace('{seed}', str(seed)) for seed in seeds}
+          path = binding.split("'")[1].removeprefix('{base_dir}/')
+          paths = {path.replace('{seed}', str(seed)) for seed in run.seeds}
+          self.assertEqual(set(run.after), paths)
+          needed |= paths
     self.assertEqual(set(made), needed)
-    for out, flags in made.items():
-      game, seed, percent = pathlib.Path(out).name.split('_')
+    self.assertLen(made, 3 * 5 * 3)
+    for name, task in made.items():
+      game, seed, percent = pathlib.Path(name).name.split('_')
+      flags = dict(
+          x.removeprefix('--').split('=', 1) for x in task.command('D')[3:])
       self.assertAlmostEqual(float(flags['fraction']), int(percent) / 100)
       self.assertEqual(flags['seed'], seed)
+      self.assertEqual(flags['out'], f'D/{name}')
       self.assertEqual(
           flags['source'],
           f'D/{game}/dqn_log/replay/MinAtar-{game}/{seed}/replay_logs')
-      self.assertIn(f'{game}/dqn_log', _ALL)
+      self.assertEqual(task.after, (f'{game}/dqn_log',))
+      self.assertIn(int(seed), _ALL[f'{game}/dqn_log'].seeds)
       prepare_options.Options(
           fraction=float(flags['fraction']), mode=flags['mode'],
           seed=int(flags['seed'])).check()
 
-  def test_the_module_prints_the_preparations(self):
-    shown = io.StringIO()
-    with (contextlib.redirect_stdout(shown),
-          mock.patch.object(sys, 'argv', ['minatar', 'D'])):
-      runpy.run_path(minatar.__file__, run_name='__main__')
-    self.assertEqual(
-        [shlex.split(line) for line in shown.getvalue().splitlines()],
-        minatar.preparations(pathlib.Path('D')))
-
-  def test_without_a_folder(self):
-    with (self.assertRaisesRegex(SystemExit, 'give the sweep'),
-          mock.patch.object(sys, 'argv', ['minatar'])):
-      runpy.run_path(minatar.__file__, run_name='__main__')
+  def test_it_is_no_scale_of_the_paper(self):
+    self.assertEqual(tuple(minatar.SWEEP.scales), ('smoke', 'laptop'))
 
 
 if __name__ == '__main__':

@@ -1,6 +1,5 @@
 """The sweeps of the MuJoCo runs, against what figures and claims need."""
 
-import pathlib
 import shlex
 
 import gin
@@ -9,10 +8,10 @@ from absl.testing import absltest, parameterized
 from implicit_underparam import configuration, runner
 from implicit_underparam.figures import collection as collection_lib
 from implicit_underparam.figures import mujoco_claims, mujoco_figures, suites
-from launch.sweeps import mujoco, mujoco_paper
+from launch.sweeps import mujoco
 
-_LAPTOP = {run.name: run for run in mujoco.RUNS}
-_PAPER = {run.name: run for run in mujoco_paper.RUNS}
+_LAPTOP = {run.name: run for run in mujoco.SWEEP.scales['laptop']}
+_PAPER = {run.name: run for run in mujoco.SWEEP.scales['paper']}
 _OFFLINE = {'sac_offline_20', 'cql_offline_20'}
 
 
@@ -20,7 +19,7 @@ def _loop(run):
   gin.clear_config()
   configuration.parse(
       run.gin_files,
-      [x.replace('{base_dir}', 'D') for x in run.gin_bindings])
+      [x.replace('{base_dir}', 'D') for x in run.bindings])
   return runner.Runner('/nowhere').loop
 
 
@@ -49,8 +48,9 @@ class SweepTest(parameterized.TestCase):
     environment, run = name.split('/')
     told = collection_lib.command(run, '', 'D', suites.MUJOCO)
     told = shlex.split(told.replace('ENVIRONMENT', environment))
-    made = _LAPTOP[name].command(pathlib.Path('D'))
-    self.assertEqual(told[3:], made[3:])
+    made = _LAPTOP[name].command('D')
+    seeds = '--gin_bindings=Runner.seeds = (0, 1, 2)'
+    self.assertEqual([*told[3:], seeds], made[3:])
 
   @parameterized.parameters(
       *(x for x in _LAPTOP if x.startswith('Hopper')),

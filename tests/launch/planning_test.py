@@ -1,16 +1,18 @@
 """Tests of what a sweep's data become: tasks, parts, command lines."""
 
 import os
+import pathlib
 import sys
 
 from absl.testing import absltest, parameterized
 
-from launch import planning, preflight, run
+from launch import catalog, planning, preflight, run
 from launch.errors import SweepError
 from launch.experiment import Sweep, merged, together
 from launch.grid import NONE, Grid, Setting, runs
 from launch.run import Preparation, Resources, Run
 
+_ROOT = pathlib.Path(__file__).parent.parent.parent
 _NOTHING = planning.Override()
 
 
@@ -151,6 +153,42 @@ class PreflightTest(absltest.TestCase):
 
   def test_nothing_to_check_takes_no_process(self):
     self.assertEqual(preflight.check([Preparation('a')], '/D'), [])
+
+
+class FileTest(parameterized.TestCase):
+
+  def test_a_sweep_may_be_a_file_of_one_s_own(self):
+    path = self.create_tempfile('mine.py', (
+        'from launch.experiment import Sweep\n'
+        'from launch.run import Run\n'
+        "SWEEP = Sweep('t', (), (), {'laptop': (Run('a'),)})\n"
+    ))
+    found = catalog.load(path.full_path)
+    self.assertEqual(found.scales['laptop'], (Run('a'),))
+
+  @parameterized.parameters(
+      ('SWEEP = 1', 'it has no SWEEP'),
+      ('import none_such', 'ModuleNotFoundError: No module'),
+      ('a = [', 'SyntaxError'),
+  )
+  def test_a_wrong_file_is_one_line(self, text, part):
+    path = self.create_tempfile('mine.py', text).full_path
+    with self.assertRaisesRegex(SweepError, part) as caught:
+      catalog.load(path)
+    self.assertNotIn('\n', str(caught.exception))
+
+  def test_the_document_s_example_is_what_it_says(self):
+    text = (_ROOT / 'docs' / 'sweeps.md').read_text()
+    code = text.split('```python\n')[1].split('```')[0]
+    path = self.create_tempfile('mine.py', code).full_path
+    found = planning.tasks(catalog.load(path), 's', 'laptop', _NOTHING)
+    self.assertLen(found, 12)
+    self.assertIn('Asterix/cql_offline_20_alpha0.01', [x.name for x in found])
+    self.assertEqual(preflight.check(found, '/D'), [])
+
+  def test_so_is_a_missing_one(self):
+    with self.assertRaisesRegex(SweepError, 'there is no such file'):
+      catalog.load('none/such.py')
 
 
 class SplitTest(absltest.TestCase):

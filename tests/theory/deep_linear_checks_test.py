@@ -91,6 +91,7 @@ class DeepLinearIterationTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ({'gamma': 1.0}, 'gamma'), ({'gamma': -0.1}, 'gamma'),
+      ({'gamma': '1'}, 'gamma'),
       ({'delta': 0.0}, 'delta'), ({'delta': 1.0}, 'delta'),
       ({'probes': 0}, 'probes'), ({'probes': 301}, 'probes'),
       ({'flow': None}, 'flow'), ({'instance': LinearInstance}, 'instance'),
@@ -170,7 +171,10 @@ class NearFixedPointTest(absltest.TestCase):
     np.testing.assert_equal(rows[0], rows[1])
 
   def test_bad_options_are_refused(self):
-    for options in ({'smallest': 0.0}, {'factor': 1.0}):
+    for options in (
+        {'smallest': 0.0}, {'factor': 1.0}, {'smallest': 'a'},
+        {'smallest': math.inf},
+    ):
       with self.assertRaisesRegex(errors.UserError, 'NearFixedPoint.smallest'):
         NearFixedPoint(SMALL, GradientFlow(), **options)
     with self.assertRaisesRegex(errors.UserError, 'NearFixedPoint.delta'):

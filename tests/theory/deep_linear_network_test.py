@@ -250,7 +250,7 @@ class InstanceTest(parameterized.TestCase):
   @parameterized.parameters(
       ('num_layers', 2), ('width', 7), ('num_pairs', 7), ('input_size', 1),
       ('feature_scale', 0.0), ('last_scale', -1.0), ('concentration', np.inf),
-      ('decades', 0.0), ('num_layers', 3.5),
+      ('decades', 0.0), ('decades', 'a'), ('num_layers', 3.5),
   )  # fmt: skip
   def test_bad_options_are_refused(self, name, value):
     with self.assertRaisesRegex(errors.UserError, f'LinearInstance.{name} is'):

@@ -231,7 +231,9 @@ class BadInputTest(parameterized.TestCase):
       ('c', {'c': 0.0}, 'KernelIteration.c is 0.0: give a number above 0'),
       ('delta', {'delta': 1.0}, 'KernelIteration.delta is 1.0'),
       ('tolerance', {'tolerance': -1}, 'KernelIteration.tolerance is -1'),
+      ('delta_type', {'delta': 'a'}, "KernelIteration.delta is 'a'"),
       ('instance', {'instance': 3}, 'KernelIteration.instance is 3'),
+      ('class', {'instance': CycleInstance}, 'KernelIteration.instance is <'),
   )
   def test_the_experiment_names_the_binding(self, options, message):
     with self.assertRaisesRegex(errors.UserError, message):
@@ -252,6 +254,20 @@ class BadInputTest(parameterized.TestCase):
        "GridworldInstance.sampling is 'all': give one of visited, uniform"),
       ('temperature', lambda: GridworldInstance(
           _GRID, None, 3, temperature=-1), 'GridworldInstance.temperature is'),
+      ('reward', lambda: GivenInstance(((1,),), ((1,),), 3.0).draw(None),
+       'GivenInstance: .*: give tuples of numbers'),
+      ('stay_type', lambda: CycleInstance(stay='a'),
+       "CycleInstance.stay is 'a'"),
+      ('smoothness', lambda: ReversibleInstance(smoothness=5),
+       'ReversibleInstance.smoothness is 5: give two numbers'),
+      ('smoothness_order', lambda: ReversibleInstance(smoothness=(5.0, 1.0)),
+       r'ReversibleInstance.smoothness is \(5.0, 1.0\)'),
+      ('no_kernel', lambda: ReversibleInstance(kernel=5),
+       'ReversibleInstance.kernel is 5: bind it to a kernel'),
+      ('kernel_class', lambda: RandomInstance(kernels.RBFKernel),
+       'RandomInstance.kernel is <class'),
+      ('grid_kernel', lambda: GridworldInstance(_GRID, None, 3),
+       'GridworldInstance.kernel is None'),
       ('length', lambda: kernels.RBFKernel(0), 'RBFKernel.length is 0'),
       ('rank', lambda: kernels.RandomKernel(0), 'RandomKernel.rank is 0'),
       ('alike', lambda: kernels.RBFKernel()(kernels.Pairs(

@@ -147,6 +147,19 @@ class TrueTest(absltest.TestCase):
     limit = np.linalg.inv(np.eye(10) - np.diag([rho] * 5 + [0.0] * 5))
     self.assertEqual(metrics.srank(limit, delta), 5)
 
+  @_CHECKED
+  @given(spectra(), st.integers(1, 30), st.floats(0.01, 0.5))
+  def test_normal_s_has_a_rank_floor_too(self, eigenvalues, k, delta):
+    rho, sigma = np.abs(eigenvalues).max(), _of(eigenvalues, k)
+    least = (1 - rho) / (1 + rho)
+    self.assertGreaterEqual(sigma.min() / sigma.max(), least * (1 - 1e-9))
+    floor = len(sigma) / (1 + delta / (1 - delta) / least)
+    self.assertGreaterEqual(metrics.srank(np.diag(sigma), delta), floor - 1e-3)
+
+  def test_a_spectrum_of_both_signs_reaches_the_ratio(self):
+    sigma = _of(np.array([0.9, -0.9]), 6)
+    self.assertAlmostEqual(sigma[1] / sigma[0], 0.1 / 1.9)
+
 
 class FalseTest(absltest.TestCase):
   """What is printed and not so; docs/theory.md derives what is."""

@@ -1,0 +1,1 @@
+"""One page about a folder of runs: what failed, what came out, of what."""
