@@ -63,7 +63,7 @@ class Style:
     """What matplotlib's lines take."""
     return {
         'color': self.color, 'ls': self.dashes, 'lw': 1.6,
-        'marker': self.marker, 'ms': 5.5, 'mec': 'white', 'mew': 0.8,
+        'marker': self.marker, 'ms': 5.5, 'mec': 'black', 'mew': 0.6,
     }
 
 

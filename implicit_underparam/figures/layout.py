@@ -29,6 +29,7 @@ _LOW_LABEL = 7  # Points of what stands beside such a panel.
 _MARGIN = 1.3
 _LEGEND_LINE = 0.2
 _LEGEND_LENGTH = 40  # Letters that fit beside three lines.
+_FEW_DECADES = 300  # Of steps on a log axis: 1, 2 and 5 are written.
 _ONE_ROW = 5  # Games that are drawn side by side; of more, fewer in a row.
 _IN_A_ROW = 4
 
@@ -121,7 +122,7 @@ def _panels(
   for *upper, last in stacks[:num_games]:
     for axes in upper:
       axes.sharex(last)
-      axes.tick_params(labelbottom=False)
+      axes.tick_params(which='both', labelbottom=False)
   return canvas, stacks[:num_games]
 
 
@@ -138,8 +139,8 @@ def _draw_column(
         for line, run in there.items()
     }
     _draw_panel(axes, figure.suite.axis(column), found)
-  along = [curves.x.max() for curves in found.values()]
-  _label_x(panels[-1], figure, max(along, default=0) > 0)
+  along = np.concatenate([curves.x for curves in found.values()])
+  _label_x(panels[-1], figure, along[along > 0])
 
 
 def _draw_panel(
@@ -160,13 +161,17 @@ def _draw_panel(
   axes.margins(x=0.02)
 
 
-def _label_x(axes: Axes, figure: PaperFigure, any_step: bool) -> None:
+def _label_x(axes: Axes, figure: PaperFigure, steps: np.ndarray) -> None:
   suite = figure.suite
   axis = suite.axis(figure.x) if figure.x else suites.Axis(suite.x_label)
   axes.set_xlabel(axis.label)
-  if axis.log and any_step:
+  if axis.log and len(steps):
     # Before the first gradient step there is a row, and no place for it.
     axes.set_xscale('log', nonpositive='mask')
+    few = steps.max() < _FEW_DECADES * steps.min()
+    subs = (1.0, 2.0, 5.0) if few else (1.0,)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=subs))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
   if (figure.x or suite.x) != 'iteration':
     axes.xaxis.set_major_formatter(ticker.EngFormatter())
 
@@ -190,13 +195,14 @@ def _legend(
 ) -> None:
   # matplotlib fills columns; rows are what is read.
   by_rows = [x for i in range(ncols) for x in handles[i::ncols]]
-  canvas.legend(
+  legend = canvas.legend(
       handles=by_rows,
       loc='outside lower center',
       ncols=ncols,
       title=_legend_title(found),
       title_fontsize=7.5,
   )
+  legend.get_title().set_multialignment('center')
 
 
 def _legend_title(found: game_runs.Found) -> str:
