@@ -86,7 +86,10 @@ setuptools.setup(
         'implicit_underparam.gin_configs',
     ],
     package_dir={'implicit_underparam.gin_configs': 'gin_configs'},
-    package_data={'implicit_underparam.gin_configs': ['*/*.gin']},
+    package_data={
+        'implicit_underparam.gin_configs': ['*/*.gin'],
+        'implicit_underparam.figures.report': ['page.css', 'page.js'],
+    },
     install_requires=_CORE,
     extras_require=_EXTRAS,
 )

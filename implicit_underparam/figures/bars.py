@@ -171,9 +171,7 @@ def _draw_panel(axes: Axes, panel: Panel) -> None:
   axes.set_ylim(max(len(panel.bars), 1) - 0.4, -0.6)
   axes.set_xscale('symlog', linthresh=_LINEAR, linscale=0.8)
   axes.margins(x=0.28)
-  axes.xaxis.set_major_formatter(
-      ticker.FuncFormatter(lambda x, _: f'{x:,.0f}'.replace('-', '−'))
-  )
+  axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=''))
   axes.grid(False, axis='y')
 
 

@@ -24,7 +24,8 @@ __all__ = ['Line', 'PaperFigure', 'draw', 'missing']
 _WIDTH = 4.6
 _GAME_WIDTH = 2.9  # Of a game beside another.
 _PANEL_HEIGHT = 2.1
-_LOW_PANEL_HEIGHT = 1.6  # Where games are in several rows.
+_LOW_PANEL_HEIGHT = 1.8  # Where games with several are in several rows.
+_LOW_LABEL = 7  # Points of what stands beside such a panel.
 _MARGIN = 1.3
 _LEGEND_LINE = 0.2
 _LEGEND_LENGTH = 40  # Letters that fit beside three lines.
@@ -80,9 +81,7 @@ def draw(
   for place, game in enumerate(found.games):
     _draw_column(columns[place], figure, game.runs, window)
     columns[place][0].set_title(_game_title(game, found))
-    if place % _in_a_row(len(found.games)):
-      for axes in columns[place]:
-        axes.set_ylabel('')
+    _trim_labels(columns[place], place, len(found.games))
   heading = _title(figure, found.note, collection.variant, window, title)
   canvas.suptitle(heading, fontsize=9)
   _legend(canvas, handles, ncols, found)
@@ -93,13 +92,22 @@ def _in_a_row(num_games: int) -> int:
   return num_games if num_games <= _ONE_ROW else _IN_A_ROW
 
 
+def _trim_labels(panels: Sequence[Axes], place: int, num_games: int) -> None:
+  for axes in panels:
+    if place % _in_a_row(num_games):
+      axes.set_ylabel('')
+    elif num_games > _ONE_ROW:
+      axes.yaxis.label.set_fontsize(_LOW_LABEL)
+
+
 def _panels(
     num_games: int, num_panels: int, legend_lines: int
 ) -> tuple[Figure, list[list[Axes]]]:
   """An empty figure, and the panels of every game from the top."""
   width = _in_a_row(num_games)
   num_rows = math.ceil(num_games / width)
-  panel = _PANEL_HEIGHT if num_rows == 1 else _LOW_PANEL_HEIGHT
+  low = num_rows > 1 and num_panels > 1
+  panel = _LOW_PANEL_HEIGHT if low else _PANEL_HEIGHT
   height = _MARGIN + panel * num_panels * num_rows
   height += _LEGEND_LINE * max(0, legend_lines - 2)
   canvas = drawing.new_figure(

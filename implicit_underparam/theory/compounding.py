@@ -145,9 +145,11 @@ def rank_margin(
 ) -> int:
   """alpha of D.17: by how much a zeta of this size may raise srank.
 
-  |{j: h(j) >= 1 - delta, h(j) - (j + N) zeta / sum_i sigma_i < 1 - delta}|
-  with h(j) = sum_{i<=j} sigma_i / sum_i sigma_i. The printed set has both
-  signs the other way round, and is empty for every zeta > 0.
+  The number of j >= r before the first at which h(j) - (j + N) zeta / sum_i
+  sigma_i >= 1 - delta still, with h(j) = sum_{i<=j} sigma_i / sum_i sigma_i: 0
+  below `perturbation_bound`. A count of all j of that kind would not be. The
+  printed set has both signs the other way round, and is empty for every zeta
+  > 0.
 
   Args:
     sigma: [N], largest first.
@@ -161,5 +163,5 @@ def rank_margin(
   if printed:
     return int(np.sum((lowered >= 1 - delta) & (share <= 1 - delta)))
   rank = int(metrics.srank(None, delta, singular_values=sigma))
-  reached = np.arange(count) >= rank - 1
-  return int(np.sum(reached & (lowered < 1 - delta)))
+  stays = np.append(lowered[rank - 1 : -1] >= 1 - delta, True)
+  return int(np.argmax(stays))

@@ -15,6 +15,7 @@ from launch.run import Resources
 
 _TIME_TO_ANSWER = 5.0  # Seconds, for a machine.
 _TIME_TO_JOIN = 40.0  # Seconds, for a cluster.
+_TIME_TO_START = '180'  # Seconds; Ray's own are too few for a busy machine.
 _OBJECT_STORE = 80 * 2**20  # Bytes; nearly the least that Ray takes.
 _JOIN = """
 import logging, sys, ray
@@ -33,6 +34,7 @@ def load() -> Any:
   """
   # Read when Ray is imported.
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
+  os.environ.setdefault('RAY_raylet_start_wait_time_s', _TIME_TO_START)
   try:
     import ray
     import ray.exceptions

@@ -15,6 +15,7 @@ that --ray_working_dir sends to the workers.
 
 import os
 import pathlib
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -200,6 +201,9 @@ def _run(
   """What Ray runs on a worker."""
   import ray
 
+  # Ray cancels by it, in vain where the driver's parent, a script's
+  # background job say, had it ignored.
+  signal.signal(signal.SIGINT, signal.default_int_handler)
   node = ray.get_runtime_context().get_node_id()
   return ray_worker.run(job, setup, board.started.remote, node)
 

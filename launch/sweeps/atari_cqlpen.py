@@ -7,7 +7,10 @@ from launch.settings import atari, minatar
 SWEEP = Sweep(
     'Atari, offline CQL, the penalty',
     ('ATARI-CQLPEN',),
-    ('a16', 'minatar_a16'),
+    (
+        '7', 'a15b', 'a16', 'aggregate', 'aggregate_20', 'minatar_7',
+        'minatar_a16', 'minatar_aggregate',
+    ),
     at_scales(
         atari.offline(
             'cql_offline', atari.SIXTEEN_GAMES, (5, 20), (NONE, atari.PENALTY)

@@ -10,7 +10,10 @@ from launch.settings import atari, minatar
 SWEEP = Sweep(
     'Atari, online DQN, the penalty',
     ('ATARI-ONPEN',),
-    ('onpen', 'minatar_onpen'),
+    (
+        'onpen', 'onpen_bars', 'aggregate_online', 'minatar_onpen',
+        'minatar_onpen_bars', 'minatar_aggregate',
+    ),
     at_scales(
         atari.online(
             'dqn_online', atari.FIVE_GAMES, atari.RATIOS, (NONE, atari.PENALTY)

@@ -7,7 +7,10 @@ from launch.settings import atari, minatar
 SWEEP = Sweep(
     'Atari, offline DQN, the penalty',
     ('ATARI-PEN',),
-    ('6b', 'minatar_6b'),
+    (
+        '6b', '7', 'a14', 'a15a', 'aggregate', 'aggregate_20', 'minatar_6b',
+        'minatar_7', 'minatar_aggregate',
+    ),
     at_scales(
         atari.offline(
             'dqn_offline', atari.SIXTEEN_GAMES, (5, 20), (NONE, atari.PENALTY)

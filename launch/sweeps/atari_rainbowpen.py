@@ -7,7 +7,10 @@ from launch.settings import atari, minatar
 SWEEP = Sweep(
     'Atari, online Rainbow, the penalty',
     ('ATARI-RAINBOWPEN',),
-    ('a17', 'minatar_a17'),
+    (
+        'a17', 'a18', 'aggregate_online', 'minatar_a17', 'minatar_a18',
+        'minatar_aggregate',
+    ),
     at_scales(
         atari.online(
             'rainbow_online', atari.SIXTEEN_GAMES, (4,), (NONE, atari.PENALTY)

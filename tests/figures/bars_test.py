@@ -169,7 +169,8 @@ class BarsTest(parameterized.TestCase):
     self._write('Pong_5', 'dqn_offline', 2)
     with self.assertRaisesRegex(
         Undrawable,
-        '^figure 7 has nothing to draw: DQN: Pong .no dqn_offline_penalty.; CQL'):
+        '^figure 7 has nothing to draw: DQN: Pong .no dqn_offline_penalty.; '
+        'CQL'):
       self._draw('7')
     self._write('Pong_5', 'monte_carlo', 2)
     few = [command.find_figures()[x] for x in ('4d', '7')]

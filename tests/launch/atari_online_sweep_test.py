@@ -55,12 +55,10 @@ class SweepTest(parameterized.TestCase):
   def test_the_command_of_a_missing_run_is_the_sweep_s(self, name):
     run = name.split('/')[1]
     told = collection_lib.command(run, '', 'D', suites.ATARI_ONLINE)
-    told = told.replace('GAME', 'Seaquest')
-    made = _ALL[name].command('D')[4:]
+    told = shlex.split(told.replace('GAME', 'Seaquest'))
+    made = _ALL[name].command('D')
     seeds = '--gin_bindings=Runner.seeds = (0, 1, 2, 3, 4)'
-    self.assertEqual(
-        [*shlex.split(told)[4:], seeds], made, 'other files or bindings')
-    self.assertEqual(shlex.split(told)[3], f'--base_dir=D/{run}')
+    self.assertEqual([*told[3:], seeds], made[3:])
 
   @parameterized.parameters(*_SEAQUEST)
   def test_a_run_is_what_its_name_says(self, name):

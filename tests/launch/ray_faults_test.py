@@ -18,6 +18,7 @@ _ENVIRONMENT = {
     'RAY_USAGE_STATS_ENABLED': '0',
     # Else workers wait for whatever else the machine does.
     'RAY_worker_niceness': '0',
+    'RAY_raylet_start_wait_time_s': '180',
 }
 _MEMORY = 80 * 2**20
 _cluster = None

@@ -107,8 +107,9 @@ class SharedTest(parameterized.TestCase):
 
   def test_on_a_laptop_each_figure_s_runs_are_made(self):
     made = {task.name.split('/')[-1] for _, _, task in _tasks('laptop')}
-    # Those of the first minutes of Atari, which no sweep is for, have games.
     for figure in figures.find_figures().values():
+      if not figure.runs:
+        continue  # Of whatever there is.
       if figure.suite.name == 'mujoco':
         self.assertNotEmpty(made & set(figure.runs), figure.id)
       elif figure.suite.name in _GAMES:

@@ -160,6 +160,14 @@ class PerturbationTest(absltest.TestCase):
     if size < 0.999 * compounding.perturbation_bound(sigma, delta):
       self.assertEqual(alpha, 0)
 
+  def test_alpha_counts_up_to_the_first_that_stays(self):
+    # h = 1 for all j, and h(3) - 6 * 0.2 / 10 < 0.9, but srank stays 1.
+    sigma = np.array([10.0, 0, 0])
+    self.assertAlmostEqual(compounding.perturbation_bound(sigma, 0.1), 0.25)
+    self.assertEqual(compounding.rank_margin(sigma, 0.2, 0.1), 0)
+    # 0.26 * 4 > 1: no j stays, but srank cannot pass N.
+    self.assertEqual(compounding.rank_margin(sigma, 0.26, 0.1), 2)
+
   def test_singular_values_move_by_more_than_the_largest_entry(self):
     # Counter-example to D.16 as printed: zeta with entries 0.1 on ones.
     ones = np.ones((3, 3))

@@ -93,6 +93,17 @@ class IterationTest(parameterized.TestCase):
     self.assertEqual(columns['srank'], metrics.srank(phi))
     self.assertEqual(columns['srank_lambda'], metrics.srank_eigenvalues(phi))
 
+  def test_a_rise_is_from_the_start_of_the_run(self):
+    experiment = _experiment()
+    state = experiment.init(np.random.default_rng(0))
+    state = state._replace(first=np.array([5, 9]))
+    _, columns = experiment.iterate(state, 0)
+    rank, rank_lambda = columns['srank'], columns['srank_lambda']
+    self.assertEqual(columns['a21_srank_rise'], rank - 5)
+    self.assertEqual(columns['a21_srank_lambda_rise'], rank_lambda - 9)
+    gap = abs(rank - rank_lambda) / max(rank, rank_lambda)
+    self.assertEqual(columns['a21_rank_difference'], gap)
+
   def test_online_gathers_with_its_own_policy_into_a_ring(self):
     experiment = _experiment(data='online', transitions_per_iteration=128)
     state = experiment.init(np.random.default_rng(0))

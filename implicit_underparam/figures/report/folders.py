@@ -15,8 +15,8 @@ from implicit_underparam.figures.report import bindings, record, times
 _STATUS = {'finished': 'done', 'failed': 'failed', 'running': 'running'}
 # Of a run in parts, the first of these that any part is in.
 STATES = (
-    'failed', 'blocked', 'interrupted', 'running', 'queued', 'waiting',
-    'without rows', 'recorded', 'done',
+    'failed', 'blocked', 'unreadable', 'interrupted', 'running', 'queued',
+    'waiting', 'without rows', 'recorded', 'done',
 )
 
 
@@ -54,6 +54,8 @@ class Part:
     if self.task is not None:
       return self.task.state
     status = _STATUS.get(str(self.description.get('status')))
+    if status is None and self.problem:
+      return 'unreadable'
     return status or ('recorded' if self.rows else 'without rows')
 
   @property

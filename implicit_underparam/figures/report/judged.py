@@ -14,7 +14,9 @@ from implicit_underparam.figures.report.material import Material
 _VERDICTS = (
     verdicts.HOLDS, verdicts.FAILS, verdicts.UNCLEAR, verdicts.NOT_RUN
 )
-_HEADER = ('Claim', 'Effect [95% interval]', 'Verdict', 'Runs', 'Notes')
+_HEADER = (
+    'Claim', 'Verdict', markup.numeric_head('Effect [95% interval]'), 'Runs'
+)
 
 
 def write(material: Material) -> Html:
@@ -37,7 +39,8 @@ def write(material: Material) -> Html:
       tag(
           'p', 'A claim holds if the 95% interval of its effect lies wholly '
           'on the claimed side, does not hold if it lies wholly on the other '
-          'side, and is unclear otherwise.', class_='soft',
+          'side, and is unclear otherwise. A statement of the theory holds if '
+          'it does on every instance.', class_='soft',
       ),
       *(_experiment(x, drawn_ids) for x in chosen),
   )
@@ -78,20 +81,22 @@ def _figures(experiment: Experiment, drawn_ids: set[str]) -> list[Html]:
       for x in experiment.figures
       if x in drawn_ids
   ]
-  return [tag('p', markup.join(links, ', '))] if links else []
+  return [tag('p', markup.join(links, ', '), class_='lead')] if links else []
 
 
 def _row(entry: Entry) -> list[str]:
   effect = markdown_tables.interval(entry.effect)
-  runs = [x for x in (entry.scale, entry.setting, entry.games) if x]
+  runs = '; '.join(x for x in (entry.setting, entry.games) if x)
   if entry.agree:
     effect = f'{effect} {entry.agree} agree'.strip()
   return [
       tag('th', markup.with_code(entry.claim), scope='row'),
-      tag('td', effect, class_='number'),
       tag('td', _verdict(entry.verdict)),
-      tag('td', markup.with_code('; '.join(runs))),
-      tag('td', markup.with_code(entry.notes)),
+      tag('td', effect, class_='number'),
+      tag(
+          'td', markup.with_code(runs), ' ',
+          tag('span', markup.with_code(entry.notes), class_='soft'),
+      ),
   ]
 
 

@@ -59,13 +59,16 @@ def _row(run: folders.ReportedRun, now: float) -> list[str]:
 
 
 def _state(run: folders.ReportedRun) -> Html:
-  told = [tag('span', run.state, class_=f'state {run.state}')]
-  if any(part.problem for part in run.parts):
+  class_ = f'state {run.state.replace(" ", "-")}'
+  told = [tag('span', run.state, class_=class_)]
+  if run.state != 'unreadable' and any(part.problem for part in run.parts):
     told.append(tag('span', 'unreadable', class_='state failed'))
   if len(run.parts) > 1:
     done = sum(part.state == 'done' for part in run.parts)
     parts = f'{done} of {len(run.parts)} parts done'
     told.append(tag('span', parts, class_='soft'))
+  reasons = dict.fromkeys(x.reason for x in run.parts if x.state == 'waiting')
+  told += (tag('span', x, class_='soft') for x in reasons if x)
   return tag('td', markup.join(told, ', '))
 
 
