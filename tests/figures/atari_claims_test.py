@@ -14,6 +14,8 @@ from implicit_underparam.figures import (
     claims,
     collection,
     game_verdicts,
+    improvement,
+    runs,
     suites,
     verdicts,
 )
@@ -164,6 +166,27 @@ class AtariClaimsTest(parameterized.TestCase):
     mean = rows['DQN: the return ends higher with the penalty']
     # Each game's in units of its best run: 1/3, -1/10, 1/21.
     self.assertAlmostEqual(mean.effect.mean, (1/3 - 1/10 + 1/21) / 3)
+
+  def test_improvement_is_that_of_the_bars(self):
+    # At the limit of 100 iterations the penalty helps A; at the end, B.
+    found = []
+    for game, early, late in (('A_5', 30, 8), ('B_5', 9, 90), ('C_5', 11, 1)):
+      for name, ends in (('dqn_offline', (10, 10)),
+                         ('dqn_offline_penalty', (early, late))):
+        synthetic_runs.atari(
+            self.folder / game / name, [5.0] * 22, 4,
+            {'eval_return': [float(x) for x in ends for _ in range(11)]},
+            gradient_steps=625_000)
+      found.append(improvement.measure(*(
+          runs.read(self.folder / game / f'dqn_offline{x}')
+          for x in ('_penalty', '')), improvement.OFFLINE_LIMIT))
+    rows = {x.claim.text: x for x in claims.table(
+        self.folder, family=atari_claims.FAMILY)}
+    row = rows['DQN: the median relative improvement of the return is positive']
+    self.assertEqual(row.effect, improvement.median(found))
+    self.assertAlmostEqual(row.effect.mean, 0.1)
+    np.testing.assert_allclose(
+        [*row.by_game.values()], [x.effect.mean for x in found])
 
   def test_a_table_for_each_suite_that_there_are_runs_of(self):
     self._write(monte_carlo=_LEVEL)

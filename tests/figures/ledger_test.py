@@ -90,6 +90,13 @@ class ExperimentsTest(absltest.TestCase):
           f'python -m launch.sweep --sweep={sweep} --scale={scale} '
           '--base_dir=DIR')
 
+  def test_sweeps_of_the_commands_exist(self):
+    for x in experiments.EXPERIMENTS:
+      sweep, = re.findall('--sweep=([a-z0-9_]+) ', x.command())
+      path = _ROOT / 'launch' / 'sweeps' / f'{sweep}.py'
+      self.assertTrue(path.is_file(), x.id)
+      self.assertIn(f'--scale={x.scale} ', x.command())
+
   def test_every_statement_is_of_an_experiment(self):
     found = {
         ledger_theory.statement_experiment(x)
