@@ -78,12 +78,14 @@ def stated(run: runs.Run) -> str:
   Raises:
     UserError: the sweep's file cannot be read.
   """
-  folder = run.path.absolute().parent
+  path = run.path.absolute()
+  # That of a run whose seeds lie in parts is its folder.
+  folder = path if path.is_dir() else path.parent
   for parent in list(folder.parents)[:_DEPTH]:
-    path = parent / SWEEP
-    if path.is_file():
+    file = parent / SWEEP
+    if file.is_file():
       name = folder.relative_to(parent).as_posix()
-      return _in_sweep(path, name)
+      return _in_sweep(file, name)
   return ''
 
 
