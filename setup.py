@@ -64,6 +64,7 @@ _EXTRAS['test'] = [
     *_EXTRAS['minatar'],
     'minatar',
     *_EXTRAS['mujoco'],
+    *_EXTRAS['launch'],
 ]
 
 setuptools.setup(
