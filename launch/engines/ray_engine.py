@@ -79,11 +79,13 @@ class RayEngine:
         str(self._cache),
         {x['NodeID']: x['Resources'].get('CPU', 0.0) for x in nodes},
     )
-    where = f'the cluster at {self._address}'
-    ray_cluster.check(
-        needed, [x['Resources'] for x in nodes], self._open_board(),
-        where if self._address else 'Ray on this machine',
-    )
+    machines = [x['Resources'] for x in nodes]
+    kinds = self._open_board()
+    if self._address:
+      where = f'the cluster at {self._address}'
+      ray_cluster.check(needed, machines, kinds, where)
+    else:
+      ray_cluster.check(needed, machines, (), 'Ray on this machine')
 
   def has_room(self, resources: Resources) -> bool:
     """See `Engine`."""
@@ -239,8 +241,7 @@ def _run(
     job: Job, setup: ray_worker.Setup, board: Any
 ) -> tuple[int, str]:
   """What Ray runs on a worker."""
-  import ray
-
+  ray = ray_cluster.load()
   # Ray cancels by it, in vain where the driver's parent, a script's
   # background job say, had it ignored.
   signal.signal(signal.SIGINT, signal.default_int_handler)
