@@ -1,6 +1,8 @@
 """Faults that a sweep on a Ray cluster stands."""
 
+import contextlib
 import os
+import socket
 import sys
 import tempfile
 
@@ -18,11 +20,26 @@ _ENVIRONMENT = {
     'RAY_USAGE_STATS_ENABLED': '0',
     # Else workers wait for whatever else the machine does.
     'RAY_worker_niceness': '0',
-    'RAY_raylet_start_wait_time_s': '180',
 }
+# Ray waits for those that it chooses itself, and not for long.
+_PORTS = (
+    'metrics_agent_port', 'runtime_env_agent_port',
+    'dashboard_agent_listen_port', 'metrics_export_port',
+)
 _MEMORY = 80 * 2**20
 _cluster = None
 _stack = None
+
+
+def _free_ports():
+  with contextlib.ExitStack() as stack:
+    servers = [
+        stack.enter_context(socket.create_server(('', 0))) for _ in _PORTS
+    ]
+    return {
+        name: server.getsockname()[1]
+        for name, server in zip(_PORTS, servers, strict=True)
+    }
 
 
 def setUpModule():
@@ -35,7 +52,7 @@ def setUpModule():
 
   _cluster = Cluster(initialize_head=True, head_node_args={
       'num_cpus': 2, 'include_dashboard': False,
-      'object_store_memory': _MEMORY,
+      'object_store_memory': _MEMORY, **_free_ports(),
   })
 
 
