@@ -81,6 +81,8 @@ def join(ray: Any, address: str, working_dir: str) -> None:
   Raises:
     SweepError: there is none, or it does not take this driver.
   """
+  if working_dir and not os.path.isdir(working_dir):
+    raise SweepError(f'--ray_working_dir={working_dir} is no folder')
   _find(address)
   sent = {'runtime_env': {'working_dir': working_dir}} if working_dir else {}
   _init(ray, f'--ray_address={address}', address=address, **sent)
