@@ -83,7 +83,7 @@ def bring(
   for name, path in missing.items():
     stamp = manifest.files[name]
     if name == METRICS:
-      _cut(remote, path, stamp.size)
+      _cut(path, stamp.size)
     else:
       _check_size(remote, name, path, stamp)
       os.utime(path, ns=(stamp.mtime_ns, stamp.mtime_ns))
@@ -103,11 +103,14 @@ def _is_there(path: pathlib.Path, stamp: Stamp) -> bool:
   return (status.st_size, status.st_mtime_ns) == stamp
 
 
-def _cut(remote: RemoteFolder, path: pathlib.Path, size: int) -> None:
-  """Rows of a later copy, of which the list is not there, do not count."""
-  if path.stat().st_size < size:
-    raise _altered(remote, path.name, size)
-  os.truncate(path, size)
+def _cut(path: pathlib.Path, size: int) -> None:
+  """Rows of a later copy, of which the list is not there, do not count.
+
+  It may be shorter, too: a run that goes on from a checkpoint first drops the
+  rows after it. Whether one is missing the run sees for itself.
+  """
+  if path.stat().st_size > size:
+    os.truncate(path, size)
 
 
 def _check_size(

@@ -40,7 +40,7 @@ def faults(name):
 if __name__ == '__main__':
   sweep.define_flags()
   with (
-      mock.patch.object(sweep, 'load', faults),
+      mock.patch.object(sweep.catalog, 'load', faults),
       mock.patch.object(sweep.preflight, 'check', lambda *_: []),
   ):
     app.run(sweep.main)
