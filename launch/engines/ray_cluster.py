@@ -16,7 +16,6 @@ from launch.run import Resources
 
 _TIME_TO_ANSWER = 5.0  # Seconds, for a machine.
 _TIME_TO_JOIN = 40.0  # Seconds, for a cluster.
-_TIME_TO_START = '180'  # Seconds; Ray's own are too few for a busy machine.
 _OBJECT_STORE = 80 * 2**20  # Bytes; nearly the least that Ray takes.
 _JOIN = """
 import logging, sys, ray
@@ -35,7 +34,6 @@ def load() -> Any:
   """
   # Read when Ray is imported.
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')
-  os.environ.setdefault('RAY_raylet_start_wait_time_s', _TIME_TO_START)
   try:
     # By name: to follow an import of Ray takes mypy minutes and a gigabyte.
     importlib.import_module('ray.exceptions')
@@ -56,11 +54,20 @@ def start(ray: Any, scratch: str) -> None:
   Raises:
     SweepError: it does not start.
   """
-  _init(
-      ray, "Ray does not start on this machine", address='local',
-      num_cpus=_cores(), include_dashboard=False, _temp_dir=scratch,
-      object_store_memory=_OBJECT_STORE,
-  )
+  options = {
+      'address': 'local',
+      'num_cpus': _cores(),
+      'include_dashboard': False,
+      'object_store_memory': _OBJECT_STORE,
+      '_temp_dir': scratch,
+  }
+  what = 'Ray does not start on this machine'
+  try:
+    _init(ray, what, **options)
+  except SweepError:
+    # A part of it has 15 s to start, whatever else the machine does.
+    ray.shutdown()
+    _init(ray, what, **options)
 
 
 def join(ray: Any, address: str, working_dir: str) -> None:
@@ -74,6 +81,8 @@ def join(ray: Any, address: str, working_dir: str) -> None:
   Raises:
     SweepError: there is none, or it does not take this driver.
   """
+  if working_dir and not os.path.isdir(working_dir):
+    raise SweepError(f'--ray_working_dir={working_dir} is no folder')
   _find(address)
   sent = {'runtime_env': {'working_dir': working_dir}} if working_dir else {}
   _init(ray, f'--ray_address={address}', address=address, **sent)

@@ -254,4 +254,6 @@ def _cause(error: BaseException) -> str:
   cause = getattr(error, 'cause', None)
   if cause is not None:
     return f'{type(cause).__name__}: {ray_cluster.first_line(cause)}'
-  return ray_cluster.first_line(error)
+  # Of an actor Ray keeps the traceback as text.
+  lines = [x for x in str(error).splitlines() if 'Error: ' in x]
+  return ray_cluster.first_line(lines[-1] if lines else error)

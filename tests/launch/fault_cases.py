@@ -14,7 +14,7 @@ import fault_command
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 SWEEP = pathlib.Path(__file__).with_name('fault_sweep.py')
-_PATIENCE = 120.0  # Seconds; a test that waits for longer has failed.
+_PATIENCE = 300.0  # Seconds; a test that waits for longer has failed.
 
 
 class FaultCases:
