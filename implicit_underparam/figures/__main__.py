@@ -110,16 +110,31 @@ def draw_figures(
   _report_undrawn(chosen, drawable, collection)
   if id_ == 'all':
     drawable = [x for x in drawable if not _repeats_another(x, collection)]
+  if column != 'srank':
+    drawable = [
+        x.with_rank_column(column) if id_ != 'all' or 'srank' in x.columns
+        else x
+        for x in drawable
+    ]
+  return _save_all(drawable, collection, out, window, title)
+
+
+def _save_all(
+    drawable: Sequence[layout.PaperFigure],
+    collection: collection_lib.Collection,
+    out: pathlib.Path,
+    window: int,
+    title: str,
+) -> list[pathlib.Path]:
+  """Of several, those that can be made; what hinders the others is told."""
   written: list[pathlib.Path] = []
   for figure in drawable:
-    if column != 'srank' and (id_ != 'all' or 'srank' in figure.columns):
-      figure = figure.with_rank_column(column)
     try:
       written += _save(figure, collection, out, window, title)
     except paper_figure.Undrawable as error:
       if len(drawable) == 1:
         raise
-      notes.report(f'figure {figure.id} is not drawn: {error}')
+      notes.report(str(error))
   return written
 
 

@@ -6,6 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -144,6 +145,7 @@ def _draw_all(scores: Sequence[Scores], num_lines: int) -> Figure:
     _draw_panel(axes, bars, labels=axes is panels[0])
     axes.set_title(metric)
     axes.set_xlabel('Normalised return')
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(4))
   _draw_panel(last, above, labels=True)
   last.set_title('P(with penalty > without)')
   last.set_xlabel('Probability of improvement')

@@ -75,6 +75,17 @@ def draw(
     raise collection_lib.nothing_for(what, figure.runs, collection)
   if figure.painter is not None:
     return figure.painter(figure, collection, title)
+  heading = _title(figure, found.note, collection.variant, window, title)
+  return _draw_curves(figure, found, collection, window, heading)
+
+
+def _draw_curves(
+    figure: PaperFigure,
+    found: game_runs.Found,
+    collection: collection_lib.Collection,
+    window: int,
+    heading: str,
+) -> Figure:
   handles = _handles(found, collection)
   ncols = 1 if found.absent else _num_columns(handles)
   lines = math.ceil(len(handles) / ncols)
@@ -83,7 +94,6 @@ def draw(
     _draw_column(columns[place], figure, game.runs, window)
     columns[place][0].set_title(_game_title(game, found))
     _trim_labels(columns[place], place, len(found.games))
-  heading = _title(figure, found.note, collection.variant, window, title)
   canvas.suptitle(heading, fontsize=9)
   _legend(canvas, handles, ncols, found)
   return canvas

@@ -180,7 +180,7 @@ class BarsTest(parameterized.TestCase):
       written = command.draw_figures(
           'all', collection.Collection(self.runs), self.runs / 'out')
     self.assertEqual({x.stem for x in written}, {'figure_4d'})
-    self.assertIn('note: figure 7 is not drawn: ', errors.getvalue())
+    self.assertIn('note: figure 7 has nothing to draw: ', errors.getvalue())
 
   def test_one_seed_has_no_interval(self):
     for name, value in (('dqn_offline', 2), ('dqn_offline_penalty', 3)):
