@@ -102,18 +102,18 @@ class FaultCases:
     with self.driver(runs, pause=0.05) as first:
       self.until(lambda: any(
           self.has(f'{x}/run.json', 'finished') for x in good))
-      self.until(lambda: any(
-          self.has(f'{x}/checkpoint.json')
-          and not self.has(f'{x}/run.json', 'finished') for x in good))
-      code, printed = self.finish(runs)
+      code, printed = self.finish(runs, pause=0.05)
       self.assertEqual(code, 1)
       self.assertEqual(printed.count('\n'), 1)
       self.assertIn(f'in use by a sweep, process {first.pid} on ', printed)
       self.assertIsNone(first.poll())
+      self.until(lambda: any(
+          self.has(f'{x}/checkpoint.json')
+          and not self.has(f'{x}/run.json', 'finished') for x in good))
       first.kill()
       first.wait()
     done = [x for x in good if self.has(f'{x}/run.json', 'finished')]
-    code, printed = self.finish(runs)
+    code, printed = self.finish(runs, pause=0.05)
     self.assertEqual(code, 1, printed)
     self.assert_undisturbed(good)
     for name in done:
