@@ -9,26 +9,23 @@ that leaves a folder that can be gone on with whatever is killed when.
 """
 
 import contextlib
-import ctypes
 import fcntl
-import os
 import pathlib
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from absl import app, flags
 
-from launch import mirror_folder, mirror_restore
+from launch import mirror_folder, mirror_restore, processes
 from launch.errors import SweepError
 from launch.mirror_lease import Lease
 from launch.mirror_snapshot import OWN
 
 FLAGS = flags.FLAGS
 
-_PR_SET_PDEATHSIG = 1
 _PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
 # Seconds between tries to copy the end of a run.
 _LAST_TRIES = (1, 2, 4, 8, 16, 32, 0)
@@ -185,25 +182,14 @@ def _start(command: Sequence[str]) -> subprocess.Popen:
   """
   try:
     return subprocess.Popen(
-        list(command), preexec_fn=_dying_with_parent(), start_new_session=True
+        list(command),
+        preexec_fn=processes.dying_with_parent(),
+        start_new_session=True,
     )
   except OSError as error:
     raise SweepError(
         f'{command[0]} cannot be started: {error.strerror}'
     ) from error
-
-
-def _dying_with_parent() -> Callable[[], None]:
-  parent = os.getpid()
-  library = ctypes.CDLL(None) if sys.platform == 'linux' else None
-
-  def prepare() -> None:
-    if library is not None:
-      library.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-      if os.getppid() != parent:
-        os._exit(1)
-
-  return prepare
 
 
 @contextlib.contextmanager

@@ -46,7 +46,7 @@ def start(
         stderr=subprocess.STDOUT,
         stdin=subprocess.DEVNULL,
         env={**os.environ, **environment},
-        preexec_fn=_before(cores),
+        preexec_fn=dying_with_parent(cores),
     )
 
 
@@ -68,11 +68,14 @@ def _lock(file: IO[str], patience: float) -> None:
       return
 
 
-def _before(cores: Sequence[int]) -> Callable[[], None]:
-  """What the child does before it becomes the command.
+def dying_with_parent(cores: Sequence[int] = ()) -> Callable[[], None]:
+  """What a child does before it becomes its command: `preexec_fn`.
 
   A worker that is killed by SIGKILL cannot stop its run; a run that went on
   would hold its folder against the one that is to take over.
+
+  Args:
+    cores: that the child is kept to; () for no restriction.
   """
   parent = os.getpid()
   library = ctypes.CDLL(None) if sys.platform == 'linux' else None
