@@ -61,8 +61,13 @@ class Program:
 
   def output_shapes(self) -> types.IterationOutput:
     """Shapes and types of one seed's output."""
-    state = jax.eval_shape(self._init_seed, jnp.uint32(0))
-    return jax.eval_shape(self.loop.iterate, state, self._hyperparameters)[1]
+    seeds = jax.ShapeDtypeStruct((len(self.seeds),), jnp.uint32)
+    # Of the compiled functions: what is traced here is not traced again.
+    state = jax.eval_shape(self._init, seeds)
+    output = jax.eval_shape(self._iterate, state, self._hyperparameters)[1]
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), output
+    )
 
   def _init_seed(self, seed: types.Array) -> Any:
     return self.loop.init(jax.random.key(seed))
