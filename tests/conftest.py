@@ -13,6 +13,9 @@ from absl.testing import absltest
 # Before JAX is imported anywhere: a test may not depend on what a machine has.
 os.environ.setdefault('JAX_PLATFORMS', 'cpu')
 os.environ.setdefault('MPLBACKEND', 'agg')
+# To compile is most of what the tests do, and what they compile runs for
+# moments. A run by hand compiles with every optimisation.
+os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
 # Programs that several tests compile are compiled once.
 os.environ.setdefault(
     'JAX_COMPILATION_CACHE_DIR',

@@ -14,7 +14,8 @@ KERNEL: tuple[Statement, ...] = (
         'solution_error', tolerance=1e-10,
     ),
     Statement(
-        'Eq. 2', 'Q_k = A (sum_{i=1}^{k-1} S^i) R, relative',
+        'Eq. 2',
+        'Q_k = A (sum_{i=1}^{k-1} S^i) R, exponents as we read them',
         'recursion_printed_error', tolerance=1e-10,
     ),
     Statement(
