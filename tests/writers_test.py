@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import pathlib
 import struct
 import subprocess
@@ -32,6 +33,16 @@ try:
       writer.flush()
 except UserError as error:
   print(json.dumps([i, str(error)]))
+"""
+
+_TORCH_LATER = """
+import sys
+from implicit_underparam import writers
+with writers.MetricWriter(sys.argv[1], tensorboard=True) as writer:
+  writer.write_row(0, 0, 0, 0, {'srank': 0})
+print('torch' in sys.modules)
+import torch
+print(torch.IS_FAKE)
 """
 
 
@@ -268,6 +279,16 @@ class TensorBoardTest(absltest.TestCase):
     self.assertEqual(
         _shown(events), {(0, 'loss'): math.inf, (0, 'gap'): -math.inf}
     )
+
+  def test_torch_is_not_imported_for_it_and_can_be_later(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    (folder / 'torch.py').write_text('IS_FAKE = True')
+    result = subprocess.run(
+        [sys.executable, '-c', _TORCH_LATER, str(folder / 'run')],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, 'PYTHONPATH': f'{folder}:{_ROOT}'},
+    )  # fmt: skip
+    self.assertEqual(result.stdout, 'False\nTrue\n', result.stderr)
 
   def test_off(self):
     _write(self.folder, range(2), tensorboard=False)
