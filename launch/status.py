@@ -85,14 +85,12 @@ def watch(base_dir: str) -> None:
     base_dir: the sweep's folder.
 
   Raises:
-    SweepError: there is no sweep.json.
+    SweepError: there is no sweep.json, or it is damaged.
   """
   while True:
-    record = read(base_dir)
+    record = states.read(base_dir)
     if not record:
-      raise SweepError(
-          f'--base_dir={base_dir} holds no {states.FILE}: start a sweep there'
-      )
+      raise SweepError(_why_there_is_none(base_dir))
     if not sys.stdout.isatty():
       print(table(base_dir, record, width=1000))
       return
@@ -153,6 +151,13 @@ def _line(
   return Line(name, state, '', took, left, run['reason'])
 
 
+def _why_there_is_none(base_dir: str) -> str:
+  path = storage.join(base_dir, states.FILE)
+  if storage.exists(path):
+    return f'{path} is damaged: the command that made it writes it anew'
+  return f'--base_dir={base_dir} holds no {states.FILE}: start a sweep there'
+
+
 def _pace(runs: Mapping[str, Any]) -> float:
   """Minutes that runs took, over those that were expected."""
   done = [
@@ -191,8 +196,3 @@ def _minutes(value: float) -> str:
   if value < 120:
     return f'{value:.0f} min'
   return f'{value / 60:.1f} h'
-
-
-def read(base_dir: str) -> dict[str, Any]:
-  """What sweep.json says; {} where there is none."""
-  return storage.read_json(storage.join(base_dir, states.FILE))

@@ -175,6 +175,15 @@ class StatusTest(parameterized.TestCase):
     record = {**self.record(), 'state': state_, 'updated': self.now - age}
     self.assertEqual(status.is_alive(record), alive)
 
+  @parameterized.parameters(
+      (None, 'holds no sweep.json'), ('{"sweep": "s", "ru', 'is damaged'))
+  def test_what_cannot_be_shown_is_one_line(self, text, expected):
+    if text is not None:
+      (self.base_dir / state.FILE).write_text(text)
+    with self.assertRaisesRegex(SweepError, expected) as caught:
+      status.watch(str(self.base_dir))
+    self.assertNotIn('\n', str(caught.exception))
+
 
 if __name__ == '__main__':
   absltest.main()
