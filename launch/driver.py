@@ -1,7 +1,7 @@
 """Takes the tasks of a sweep through an engine."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from launch import state as states
@@ -44,6 +44,7 @@ class Driver:
     retries: failures that a task may have and be tried again.
     command: the words that do a task.
     report: called with what happens.
+    done: names of the tasks that are not started.
   """
 
   def __init__(
@@ -56,6 +57,7 @@ class Driver:
       retries: int,
       command: Callable[[Task], Sequence[str]],
       report: Callable[[Event], None],
+      done: Collection[str],
   ):
     self._base_dir = base_dir
     self._logs = logs
@@ -66,7 +68,7 @@ class Driver:
     self._report = report
     self._tasks = {task.name: task for task in tasks}
     self._waiting = sorted(
-        (x for x in tasks if not x.is_finished(base_dir)),
+        (x for x in tasks if x.name not in done),
         key=lambda task: -task.cost,
     )
     self._running: dict[str, float] = {}
@@ -98,7 +100,10 @@ class Driver:
         self._start(task)
 
   def _unfinished(self, task: Task) -> list[str]:
-    return [name for name in task.after if not self._is_finished(name)]
+    return [
+        name for name in task.after
+        if name in self.failed or not self._is_finished(name)
+    ]
 
   def _is_finished(self, name: str) -> bool:
     if name in self._tasks:

@@ -111,6 +111,16 @@ class Grid:
 
 
 def runs(grids: Sequence[Grid]) -> tuple[Run, ...]:
-  """The runs of several grids, each name once."""
-  found = {run.name: run for grid in grids for run in grid.runs()}
+  """The runs of several grids, each name once.
+
+  Raises:
+    ValueError: two differ and have one name.
+  """
+  found: dict[str, Run] = {}
+  for run in (run for grid in grids for run in grid.runs()):
+    if found.setdefault(run.name, run) != run:
+      raise ValueError(
+          f"two runs are called {run.name}, and differ: put every axis into "
+          "the grid's name"
+      )
   return tuple(found.values())

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from launch import state as states
 from launch import storage
 from launch.errors import SweepError
 from launch.experiment import Sweep
@@ -36,7 +37,7 @@ class Override(NamedTuple):
 
 
 def tasks(
-    sweep: Sweep, name: str, scale: str, override: Override
+    sweep: Sweep, name: str, scale: str, override: Override, base_dir: str = ''
 ) -> list[Task]:
   """The tasks of a sweep at a scale, split into what fits a device.
 
@@ -45,6 +46,8 @@ def tasks(
     name: of it.
     scale: one of `launch.experiment.SCALES`.
     override: resources.
+    base_dir: the sweep's folder; a run that is finished there as a whole stays
+      one. '' to look at none.
 
   Raises:
     SweepError: it has no such scale.
@@ -55,9 +58,16 @@ def tasks(
         f'--scale={scale}: {name} has none; choose one of {there}'
     )
   return split([
-      dataclasses.replace(task, resources=override.of(task.resources))
+      dataclasses.replace(task, resources=_resources(task, override, base_dir))
       for task in sweep.scales[scale]
   ])
+
+
+def _resources(task: Task, override: Override, base_dir: str) -> Resources:
+  resources = override.of(task.resources)
+  if resources.seeds_per_run and base_dir and task.is_finished(base_dir):
+    return dataclasses.replace(resources, seeds_per_run=0)
+  return resources
 
 
 def check_same(
@@ -83,6 +93,32 @@ def check_same(
           'or bindings (at another --scale?): give another folder, or move '
           'it away'
       )
+
+
+def known_finished(
+    chosen: Sequence[Task], base_dir: str, record: Mapping[str, Any]
+) -> set[str]:
+  """Names of the tasks that need not be started.
+
+  A run that is finished, but not by a sweep that this folder remembers, may be
+  another; `train` looks at its configuration, and has nothing to do if it is
+  the same. Sets of transitions may come from elsewhere.
+
+  Args:
+    chosen: the tasks, after `check_same`.
+    base_dir: the sweep's folder.
+    record: of its sweep.json; {} if there is none.
+  """
+  made = record.get('runs', {})
+  return {
+      task.name for task in chosen
+      if task.is_finished(base_dir)
+      and (_is_known(made.get(task.name, {})) or not isinstance(task, Run))
+  }
+
+
+def _is_known(run: Mapping[str, Any]) -> bool:
+  return run.get('state') == states.DONE or run.get('attempts', 0) > 0
 
 
 def _differs(task: Task, words: Sequence[str]) -> bool:

@@ -35,6 +35,9 @@ class Task:
     cost: expected minutes; the longest are started first.
     after: names of tasks that have to be finished before it starts.
     resources: what it takes.
+
+  Raises:
+    ValueError: the name is of no folder below the sweep's.
   """
 
   name: str
@@ -43,6 +46,12 @@ class Task:
   resources: Resources = dataclasses.field(
       default=Resources(), kw_only=True
   )
+
+  def __post_init__(self) -> None:
+    if not {'', '.', '..'}.isdisjoint(self.name.split('/')):
+      raise ValueError(
+          f'a run is called {self.name!r}: write a name, or folder/name'
+      )
 
   def command(self, base_dir: str, folder: str = '') -> list[str]:
     """The command line that does it.

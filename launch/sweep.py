@@ -5,6 +5,7 @@
   python -m launch.sweep --status --base_dir=DIR
 """
 
+import math
 import os
 import pathlib
 import re
@@ -12,7 +13,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import tqdm
 from absl import app, flags
@@ -109,22 +110,28 @@ def _sweep(name: str, base_dir: str) -> int:
   if not storage.is_remote(base_dir):
     base_dir = os.path.abspath(base_dir)
   sweep = catalog.load(name)
-  tasks = _chosen(planning.tasks(sweep, name, FLAGS.scale, _override()))
+  tasks = _chosen(
+      planning.tasks(sweep, name, FLAGS.scale, _override(), base_dir)
+  )
   if FLAGS.dry_run:
     for task in tasks:
       print(shlex.join(planning.command(task, base_dir)))
     return 0
   with state.locked(base_dir):
-    planning.check_same(tasks, base_dir, state.read(base_dir))
-    left = [task for task in tasks if not task.is_finished(base_dir)]
+    record = state.read(base_dir)
+    planning.check_same(tasks, base_dir, record)
+    done = planning.known_finished(tasks, base_dir, record)
+    left = [task for task in tasks if task.name not in done]
     engine = build.engine(FLAGS.engine, base_dir)
     engine.check([task.resources for task in left])
     if wrong := preflight.check(left, base_dir):
       raise SweepError(preflight.describe(wrong, len(left)))
-    return _execute(name, sweep, tasks, base_dir, engine)
+    return _execute(name, sweep, tasks, done, base_dir, engine)
 
 
 def _override() -> planning.Override:
+  if FLAGS.gpus is not None and not math.isfinite(FLAGS.gpus):
+    raise SweepError(f'--gpus={FLAGS.gpus}: give a number, such as 0.5')
   return planning.Override(
       FLAGS.cpus, FLAGS.gpus, FLAGS.tpus, FLAGS.seeds_per_run
   )
@@ -145,6 +152,7 @@ def _execute(
     name: str,
     sweep: Sweep,
     tasks: Sequence[Task],
+    done: Collection[str],
     base_dir: str,
     engine: build.Engine,
 ) -> int:
@@ -158,11 +166,11 @@ def _execute(
   })
   for task in tasks:
     command = planning.command(task, base_dir)
-    record.plan(task, command, task.is_finished(base_dir))
+    record.plan(task, command, task.name in done)
   record.write()
   logs = planning.logs(base_dir)
   try:
-    failed = _drive(tasks, base_dir, logs, engine, record)
+    failed = _drive(tasks, done, base_dir, logs, engine, record)
   except BaseException:
     # Stopped in the middle: the runs stop too, and go on next time.
     engine.stop()
@@ -180,14 +188,14 @@ def _execute(
 
 def _drive(
     tasks: Sequence[Task],
+    done: Collection[str],
     base_dir: str,
     logs: str,
     engine: build.Engine,
     record: state.State,
 ) -> list[str]:
-  done = sum(task.is_finished(base_dir) for task in tasks)
   with tqdm.tqdm(
-      total=len(tasks), initial=done, unit='run',
+      total=len(tasks), initial=len(done), unit='run',
       disable=not sys.stderr.isatty(),
   ) as progress:
 
@@ -198,7 +206,7 @@ def _drive(
 
     return Driver(
         tasks, base_dir, logs, engine, record, FLAGS.retries,
-        lambda task: planning.command(task, base_dir), report,
+        lambda task: planning.command(task, base_dir), report, done,
     ).run()
 
 

@@ -2,6 +2,7 @@
 
 import importlib
 import pkgutil
+import re
 
 from implicit_underparam import figures
 from implicit_underparam.errors import UserError
@@ -35,7 +36,8 @@ def choose_figures(id_: str) -> list[layout.PaperFigure]:
   """The figure of an id, or all of them.
 
   Args:
-    id_: of the figure, of one that it stands for, or 'all'.
+    id_: of the figure, of one that it stands for, or 'all'; as the paper
+      prints it, A.15, or that of all its panels, 6.
 
   Raises:
     UserError: there is no such figure.
@@ -43,11 +45,22 @@ def choose_figures(id_: str) -> list[layout.PaperFigure]:
   known = find_figures()
   if id_ == 'all':
     return list(known.values())
+  name = re.sub(r'^([ad])\.', r'\1', id_.lower())
   for figure in known.values():
-    if id_ in (figure.id, *figure.also):
+    if name in (figure.id, *figure.also):
       return [figure]
+  panels = [
+      figure for figure in known.values()
+      if name[-1:].isdigit()
+      and any(re.fullmatch(f'{re.escape(name)}[a-d]', x)
+              for x in (figure.id, *figure.also))
+  ]
+  if panels:
+    return panels
+  others = sorted({x for figure in known.values() for x in figure.also})
   raise UserError(
-      f'--figure={id_} is unknown: choose one of {", ".join(known)}, all'
+      f'--figure={id_} is unknown: choose one of {", ".join(known)}, all; or '
+      f'what these stand for as well: {", ".join(others)}'
   )
 
 

@@ -25,7 +25,8 @@ FAMILIES = (
 _VERDICT = """\
 **Verdict.** A claim *holds* if the 95% interval of its effect lies wholly on \
 the claimed side of the threshold, *does not hold* if it lies wholly on the \
-other side, and is *unclear* otherwise. *Not run*: a run is missing.
+other side, and is *unclear* otherwise, or where the interval has no width \
+and comes of fewer than five numbers. *Not run*: a run is missing.
 
 **Interval.** Student's t over seeds. Two runs are compared seed by seed \
 (paired: the same seed is the same initial network) if they have the same \

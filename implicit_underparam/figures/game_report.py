@@ -16,7 +16,8 @@ from implicit_underparam.figures.verdicts import Claim
 VERDICT = """\
 **Verdict of a part.** It *holds* if the 95% interval of its effect lies \
 wholly on the claimed side of the threshold, *does not hold* if it lies wholly \
-on the other side, and is *unclear* otherwise. *Not run*: a run is missing.
+on the other side, and is *unclear* otherwise, or where the interval has no \
+width and comes of fewer than five numbers. *Not run*: a run is missing.
 """
 _FEW = 3
 _SIGNS = {'above': '> {:g}', 'below': '< {:g}', 'within': 'within ±{:g}'}

@@ -243,8 +243,12 @@ def _handles(
       handles.append(drawing.missing_handle(f'{line.label}: no run {name}'))
     else:
       handles.append(drawing.legend_handle(line.style, line.label))
-  there = (run for game in found.games for run in game.runs.values())
-  if any(run.stopped() for run in there):
+  there = [x for game in found.games for x in game.runs.items()]
+  handles += [
+      drawing.missing_handle(f'{line.label}: {run.status}')
+      for line, run in there if run.status.startswith(runs.CUT_SHORT)
+  ]
+  if any(run.stopped() for _, run in there):
     handles.append(drawing.stopped_handle())
   return handles
 

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from implicit_underparam.figures import experiments, ledger, verdicts
+from implicit_underparam.figures import experiments, ledger, scales, verdicts
 from implicit_underparam.figures.ledger import Headline
 from implicit_underparam.figures.ledger_types import Entry
 from implicit_underparam.figures.markdown_tables import interval, table
@@ -30,7 +30,8 @@ One row an experiment, with one verdict at every scale that it was run at; \
 its parts, each with its runs, are further below. **Verdict of a part.** It \
 *holds* if the 95% interval of its effect lies wholly on the claimed side of \
 the threshold, *does not hold* if it lies wholly on the other side, and is \
-*unclear* otherwise; a statement of the theory holds if it does so on all \
+*unclear* otherwise, or where the interval has no width and comes of fewer \
+than five numbers; a statement of the theory holds if it does so on all \
 instances that meet its assumption. **Of an experiment.** It holds if all of \
 its parts hold, does not hold if one does not; otherwise it is *not run* (in \
 part) if a part is not, and else unclear. What was also measured, and the \
@@ -39,8 +40,9 @@ how they are made, the statistics and the thresholds stand with the tables of \
 claims. Nothing is corrected for the number of claims.
 
 **Scale.** *paper*: as long as the paper's runs, with five seeds or more; \
-*laptop*: shorter; *smoke*: a test. A sweep's own file says which, where one \
-lies beside the runs. A claim tested on MinAtar is a claim about MinAtar.
+*laptop*: shorter; *smoke*: a test, whose verdict says only what such a run \
+shows. A run's length and seeds tell which. A claim tested on MinAtar is a \
+claim about MinAtar.
 """
 
 
@@ -111,6 +113,10 @@ def _counts(heads: Sequence[Headline]) -> str:
   for kind, name in _SECTIONS.items():
     rows = [x for x in heads if x.experiment.kind == kind]
     lines.append(f'- {name}, {len(rows)}: {_tally(rows)}.')
+    for scale in reversed(scales.SCALES):
+      there = [x for x in rows if x.scale == scale]
+      if there:
+        lines.append(f'  - At the scale *{scale}*: {_tally(there)}.')
   return '\n'.join(lines)
 
 

@@ -201,9 +201,9 @@ def _answers(found: Sequence[Correlation]) -> Iterator[str]:
 
 def _said(one: Correlation) -> str:
   what = {
-      verdicts.HOLDS: 'runs that end with a higher rank end with a higher '
+      verdicts.HOLDS: 'those that end with a higher rank end with a higher '
       'return',
-      verdicts.FAILS: 'runs that end with a higher rank end with a lower '
+      verdicts.FAILS: 'those that end with a higher rank end with a lower '
       'return',
   }.get(one.verdict, 'at the end rank does not tell the return')
   few = '' if one.seeds >= verdicts.PLANNED_SEEDS else (
@@ -249,6 +249,8 @@ Spearman's correlation of `{rank_return.RANK}` and the return \
 game, of offline and of online runs by themselves; the mean over games, with a \
 stratified bootstrap of {resamples:,} resamples in which a seed is drawn with \
 all its runs, since those share the first network and offline ones their log. \
+The runs are taken as they are: an interval speaks of other seeds of these \
+runs, not of other runs, whose choice matters the more the fewer there are. \
 Positive: a higher rank goes with a higher return. *At the end*: means of the \
 last 10% of iterations. Runs may differ in length: *parts of training* are \
 tenths of each run's own. Over training both change with time alone, so that \

@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -17,6 +18,8 @@ from implicit_underparam.figures import run_parts, series
 
 COLUMNS = ('seed', 'iteration', 'gradient_steps', 'environment_steps')
 FILES = ('metrics.csv', 'metrics.csv.gz')
+CUT_SHORT = 'cut short'
+_ITERATIONS = re.compile(r'^Runner\.num_iterations = (\d+)', re.MULTILINE)
 # What a configuration names -> the environment that a suite has.
 _ENVIRONMENTS = {
     '@MinAtarEnvironment': 'minatar',
@@ -50,7 +53,8 @@ class Run:
     path: the file they are from.
     columns: names, in the file's order.
     rows: [rows, columns] float64.
-    status: of run.json; '' where there is none.
+    status: of run.json; '' where there is none; 'cut short, ...' where it
+      says finished and the last rows are not there.
   """
 
   path: pathlib.Path
@@ -161,7 +165,22 @@ def read(path: str | os.PathLike[str]) -> Run | None:
     )
   rows = _parse(file, lines[1:], len(columns))
   _check_keys(file, rows)
-  return Run(file, columns, rows, _read_status(folder))
+  run = Run(file, columns, rows, _read_status(folder))
+  planned = _planned(folder)
+  # Of a file that was thinned, the last iterations have no row.
+  if run.status == 'finished' and run.num_iterations + run.spacing <= planned:
+    done = f'{CUT_SHORT}, {run.num_iterations} of {planned} iterations'
+    return dataclasses.replace(run, status=done)
+  return run
+
+
+def _planned(folder: pathlib.Path) -> int:
+  """Iterations of a run's configuration; 0 where it has none."""
+  path = folder / 'config.gin'
+  if not path.is_file():
+    return 0
+  match = _ITERATIONS.search(_read_text(path))
+  return int(match[1]) if match else 0
 
 
 def _read_parts(folder: pathlib.Path) -> Run | None:

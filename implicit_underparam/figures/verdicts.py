@@ -107,10 +107,13 @@ def verdict(claim: Claim, effect: statistics.Interval) -> str:
 
   Args:
     claim: side and threshold.
-    effect: the interval; a NaN end (one seed) decides nothing.
+    effect: the interval; a NaN end (one seed) decides nothing, nor does one
+      without width of few seeds: they agree because ranks are whole numbers.
   """
   low, high, threshold = effect.low, effect.high, claim.threshold
   if math.isnan(low) or math.isnan(high):
+    return UNCLEAR
+  if low == high and effect.count < PLANNED_SEEDS:
     return UNCLEAR
   above, below = low > threshold, high < threshold
   if claim.side == 'within':

@@ -47,6 +47,11 @@ class VerdictTest(parameterized.TestCase):
     claim = _claim(side=side, threshold=threshold)
     self.assertEqual(verdicts.verdict(claim, effect), expected)
 
+  @parameterized.parameters((2, 'unclear'), (4, 'unclear'), (5, 'holds'))
+  def test_few_seeds_that_agree_to_the_digit_decide_nothing(self, n, expected):
+    effect = statistics.Interval(1, 1, 1, n)
+    self.assertEqual(verdicts.verdict(_claim(), effect), expected)
+
 
 class JudgeTest(absltest.TestCase):
 
@@ -94,7 +99,7 @@ class JudgeTest(absltest.TestCase):
     self.assertIn('Welch', row.setting)
 
   def test_correlation_of_two_columns(self):
-    synthetic_runs.gridworld(self.folder / 'a', list(range(60, 20, -1)))
+    synthetic_runs.gridworld(self.folder / 'a', list(range(60, 20, -1)), 5)
     row = self._judge(
         statistic='rank correlation', side='below',
         columns=('srank', 'q_star_fit_error'))

@@ -75,6 +75,12 @@ class FiguresTest(parameterized.TestCase):
     for id_, name in (('a6', '3b'), ('a12', '4b'), ('a19', 'a17'),
                       ('a1', '2b'), ('a10', '4d'), ('a13', '6b')):
       self.assertEqual([x.id for x in command.choose_figures(id_)], [name])
+    for id_, names in (
+        ('A.15', ['a15a', 'a15b']), ('A.6', ['3b']), ('6', ['6a', '6b']),
+        ('a11', ['a11a', 'a11b']), ('4', ['4a', '4b', '4c', '4d']),
+        ('2', ['2a', '2b', '2c']), ('D.1', ['d1']), ('7', ['7'])):
+      found = [x.id for x in command.choose_figures(id_)]
+      self.assertCountEqual(found, names)
     ids = [y for x in command.find_figures().values() for y in (x.id, *x.also)]
     self.assertLen(set(ids), len(ids))
 

@@ -87,8 +87,13 @@ class CommandTest(parameterized.TestCase):
     self.assertEqual(
         result.stderr,
         'error: --figure=9 is unknown: choose one of '
-        f'{", ".join(command.find_figures())}, all\n',
+        f'{", ".join(command.find_figures())}, all; or what these stand for '
+        f'as well: {", ".join(self._others())}\n',
     )
+
+  def _others(self):
+    return sorted(
+        {y for x in command.find_figures().values() for y in x.also})
 
   def test_missing_runs(self):
     self.assertRegex(

@@ -153,7 +153,7 @@ class EntriesTest(_FolderTest):
         if x.claim == 'DQN: srank falls')
     self.assertEqual(
         (found.verdict, found.seeds, found.scale, found.games, found.agree),
-        ('holds', 3, 'laptop', 'Pong_5, Qbert_5', '2/2'))
+        ('holds', 3, 'smoke', 'Pong_5, Qbert_5', '2/2'))
     self.assertEqual(found.setting, (
         '`dqn_offline`; 40 iterations, 3,900 gradient updates'))
     self.assertEqual(found.notes, '3 seeds')
@@ -258,6 +258,7 @@ class ScalesTest(_FolderTest):
       ('ATARI-ON', 'ATARI_ONLINE', 11, 5, 9e9, 2_500_000, 'laptop'),
       ('ATARI-RAINBOW', 'ATARI_ONLINE', 11, 5, 9, 2_500_000, 'paper'),
       ('ATARI-ON', 'ATARI_ONLINE', 11, 5, 9, 50, 'smoke'),
+      ('ATARI-OFF', 'ATARI', 10, 5, 599, 0, 'smoke'),
       ('MINATAR-ON', 'MINATAR', 11, 5, 1e7, 1e7, 'laptop'),
       ('GYM-ON', 'MUJOCO', 11, 5, 9, 100_000, 'paper'),
       ('GYM-OFF', 'MUJOCO', 11, 5, 99_999, 0, 'laptop'),
@@ -272,15 +273,19 @@ class ScalesTest(_FolderTest):
         scales.of([run], getattr(suites, suite), id_), expected)
 
   @parameterized.parameters(
-      ('oracle', 'oracle', 'paper'),
-      ('Pong_5/dqn', 'Pong_5/dqn', 'paper'),
-      ('oracle', 'oracle/seeds_0_1', 'paper'),
-      ('oracle', 'oracle_2', 'smoke'),
+      ('smoke', 'oracle', 'oracle', 60, 'smoke'),
+      ('smoke', 'Pong_5/dqn', 'Pong_5/dqn', 60, 'smoke'),
+      ('smoke', 'oracle', 'oracle/seeds_0_1', 60, 'smoke'),
+      ('smoke', 'oracle', 'oracle_2', 60, 'laptop'),
+      ('paper', 'oracle', 'oracle', 3, 'smoke'),
+      ('laptop', 'oracle', 'oracle', 500, 'paper'),
   )
-  def test_a_sweep_states_it(self, folder, name, expected):
-    synthetic_runs.gridworld(self.folder / folder, [1, 2, 3], 2)
+  def test_a_sweep_can_only_call_it_a_test(
+      self, scale, folder, name, rows, expected
+  ):
+    synthetic_runs.gridworld(self.folder / folder, [1.0] * rows, 5)
     (self.folder / 'sweep.json').write_text(json.dumps(
-        {'scale': 'paper', 'runs': {name: {}}, 'command': 'x'}))
+        {'scale': scale, 'runs': {name: {}}, 'command': 'x'}))
     run = runs.read(self.folder / folder)
     self.assertEqual(scales.of([run], suites.GRIDWORLD, ''), expected)
 
@@ -330,9 +335,8 @@ class DocumentTest(_FolderTest):
     self.assertIn('```\nsweep!\n```', text)
     self.assertIn(f'--ledger --runs={self.folder}/runs --out={docs}', text)
     self.assertIn('## Rank against return', text)
-    # Two scales of one experiment: only one of its runs is of the sweep.
-    self.assertIn('\n### GRID-ORACLE laptop\n', text)
-    self.assertIn('](#grid-oracle-laptop) |', text)
+    self.assertIn('\n### GRID-ORACLE smoke\n', text)
+    self.assertIn('](#grid-oracle-smoke) |', text)
     with (docs / 'table.csv').open() as file:
       rows = list(csv.DictReader(file))
     found = self._entries()

@@ -173,9 +173,9 @@ class CollectTest(absltest.TestCase):
     within = next(x for x in rows if x[2] == rank_return.WITHIN.text)
     self.assertEqual(within[3], 'undefined')
     self.assertIn(
-        '- **MinAtar, offline** (8 runs, 5 seeds, 2 games): runs that end with '
-        'a higher rank end with a higher return, 1 [1, 1]; without the penalty '
-        'positive, 1 [1, 1];', text)
+        '- **MinAtar, offline** (8 runs, 5 seeds, 2 games): those that end '
+        'with a higher rank end with a higher return, 1 [1, 1]; without the '
+        'penalty positive, 1 [1, 1];', text)
 
 
 if __name__ == '__main__':

@@ -30,13 +30,13 @@ def _online(folder, environment, ends, start=100):
     steps, length = _STEPS[n]
     synthetic_runs.mujoco(
         folder / environment / f'sac_online_n{n}',
-        np.linspace(start, end, 20)[:length].tolist(), gradient_steps=steps)
+        np.linspace(start, end, 20)[:length].tolist(), 5, gradient_steps=steps)
 
 
 def _offline(folder, environments, srank):
   for environment, agent in itertools.product(environments, ('sac', 'cql')):
     synthetic_runs.mujoco(
-        folder / environment / f'{agent}_offline_20', srank.tolist())
+        folder / environment / f'{agent}_offline_20', srank.tolist(), 5)
 
 
 class WorldsTest(parameterized.TestCase):
@@ -153,7 +153,7 @@ class WorldsTest(parameterized.TestCase):
     self.assertIn('GYM-ON/updates', ''.join(by_id))
     self.assertIn('One of each agent was tried', text)
     self.assertIn(
-        '| `sac_online_n8` | 1 | 3 | 6 | 100 | 400 |  |', text)
+        '| `sac_online_n8` | 1 | 5 | 6 | 100 | 400 |  |', text)
     self.assertNotRegex(text, r'\bgames?\b')
 
 

@@ -54,6 +54,15 @@ class ReadTest(parameterized.TestCase):
         self.folder / 'run', [30], status='running')
     self.assertEqual(runs.read(path).status, 'running')
 
+  @parameterized.parameters(
+      ('finished', 9, 'cut short, 9 of 10 iterations'),
+      ('finished', 10, 'finished'), ('running', 9, 'running'))
+  def test_rows_that_a_finished_run_lacks(self, status, rows, expected):
+    path = synthetic_runs.gridworld(
+        self.folder / 'run', [30.0] * rows, status=status)
+    (path / 'config.gin').write_text('x = 1\nRunner.num_iterations = 10\n')
+    self.assertEqual(runs.read(path).status, expected)
+
   def test_stopped_seed(self):
     path = synthetic_runs.write(self.folder / 'run', {
         'srank': {0: list(range(10)), 1: list(range(9)), 2: list(range(8))}})

@@ -70,7 +70,7 @@ class DriverTest(absltest.TestCase):
     self.base_dir = self.create_tempdir().full_path
     self.events = []
 
-  def drive(self, tasks, outcomes=None, room=1, retries=0):
+  def drive(self, tasks, outcomes=None, room=1, retries=0, done=None):
     self.engine = ScriptedEngine(self.base_dir, outcomes, room)
     record = state.State(self.base_dir, {'experiments': [], 'figures': []})
     for task in tasks:
@@ -78,6 +78,8 @@ class DriverTest(absltest.TestCase):
     return Driver(
         tasks, self.base_dir, self.base_dir, self.engine, record, retries,
         lambda task: task.command(self.base_dir), self.events.append,
+        done if done is not None else
+        [x.name for x in tasks if x.is_finished(self.base_dir)],
     ).run()
 
   def record(self):
@@ -93,6 +95,23 @@ class DriverTest(absltest.TestCase):
     self.assertEqual(self.drive(tasks), [])
     self.assertEqual(self.names(), ['b', 'c', 'a'])
     self.assertEqual({x['state'] for x in self.record().values()}, {'done'})
+
+  def test_what_may_be_another_is_started_and_not_relied_on(self):
+    for name in 'abc':
+      (pathlib.Path(self.base_dir) / f'{name}.done').touch()
+    tasks = [Note('a'), Note('b'), Note('c', after=('a',)),
+             Note('d', after=('b',))]
+    self.assertEqual(
+        self.drive(tasks, {'a': [(1, False)]}, done=['c']), ['a'])
+    self.assertEqual(self.names(), ['a', 'b', 'd'])
+    self.assertEqual(self.record()['a']['state'], 'failed')
+
+  def test_what_waits_for_another_run_of_its_name_is_blocked(self):
+    (pathlib.Path(self.base_dir) / 'a.done').touch()
+    tasks = [Note('a'), Note('b', after=('a',))]
+    self.assertEqual(
+        self.drive(tasks, {'a': [(1, False)]}, done=[]), ['a', 'b'])
+    self.assertEqual(self.names(), ['a'])
 
   def test_never_more_at_once_than_there_is_room_for(self):
     self.drive([Note(x) for x in 'abcdef'], room=2)
@@ -126,7 +145,7 @@ class DriverTest(absltest.TestCase):
     record.plan(task, [], False)
     failed = Driver(
         [task], self.base_dir, self.base_dir, self.engine, record, 1,
-        lambda _: ['x'], self.events.append,
+        lambda _: ['x'], self.events.append, (),
     ).run()
     self.assertEqual(failed, ['a'])
     self.assertIn('not finished', self.record()['a']['reason'])
@@ -185,7 +204,7 @@ class DriverTest(absltest.TestCase):
     record.plan(task, [], False)
     Driver(
         [task], self.base_dir, '/logs_here', self.engine, record, 1,
-        lambda _: ['words'], self.events.append,
+        lambda _: ['words'], self.events.append, (),
     ).run()
     [job] = jobs
     self.assertEqual(job.resources, wanted)

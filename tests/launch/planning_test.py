@@ -53,6 +53,16 @@ class GridTest(absltest.TestCase):
     one, two = Grid('a', ('x.gin',)), Grid('b', ('x.gin',))
     self.assertLen(runs([one, two, one]), 2)
 
+  def test_two_runs_of_one_name_are_a_mistake(self):
+    grid = Grid('x', ('x.gin',), ('p.a = {a}',), axes={'a': (1, 2)})
+    with self.assertRaisesRegex(ValueError, 'two runs are called x, and'):
+      runs([grid])
+
+  def test_a_name_is_of_a_folder_below(self):
+    for name in ('../x', '/x', '', 'x/', 'x//y', 'x/../y', '.'):
+      with self.assertRaisesRegex(ValueError, 'write a name, or folder/name'):
+        Run(name)
+
   def test_two_tasks_of_one_name_are_a_mistake(self):
     with self.assertRaisesRegex(ValueError, 'two tasks are called a'):
       merged([[Run('a')], [Run('a', seeds=(1,))]])

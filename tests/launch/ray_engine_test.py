@@ -207,6 +207,11 @@ class CheckTest(parameterized.TestCase):
     text = 'junk\nConnectionError: x\nray.exceptions.AuthenticationError: y\n'
     self.assertIn('RAY_AUTH_MODE=token', ray_cluster._refusal(text))
 
+  def test_what_is_no_cluster_is_said_in_words(self):
+    text = '[2026-01-01] gcs_client.cc:210: RpcError: RPC Error message: x'
+    self.assertStartsWith(
+        ray_cluster._refusal(text), 'no Ray cluster answers there: give ')
+
   def test_without_ray_there_is_one_line(self):
     code = (
         'import sys\n'

@@ -234,6 +234,32 @@ class OtherScaleTest(absltest.TestCase):
         planning.check_same(self.tasks[scale], self.base_dir, record)
     planning.check_same(self.tasks['paper'], self.base_dir, {})
 
+  def test_what_a_folder_does_not_remember_is_looked_at_again(self):
+    name = 'Breakout/dqn_online_n8'
+    record = self.made('laptop', self.base_dir, (name,))
+    tasks, run = self.tasks['laptop'], record['runs'][name]
+    for known, expected in (
+        ({}, set()), ({'state': 'waiting', 'attempts': 0}, set()),
+        ({'state': 'done'}, {name}), ({'state': 'running', 'attempts': 1},
+                                      {name})):
+      run.update(state='', attempts=0)
+      run.update(known)
+      self.assertEqual(
+          planning.known_finished(tasks, self.base_dir, record), expected)
+    self.assertEqual(planning.known_finished(tasks, self.base_dir, {}), set())
+
+  def test_a_run_that_is_finished_as_a_whole_is_not_split(self):
+    sweep = catalog.load('grid_oracle')
+    override = planning.Override(seeds_per_run=2)
+    folder = pathlib.Path(self.base_dir) / 'oracle'
+    folder.mkdir(parents=True)
+    (folder / 'run.json').write_text('{"status": "finished"}')
+    names = [x.name for x in planning.tasks(
+        sweep, 'grid_oracle', 'laptop', override, self.base_dir)]
+    self.assertIn('oracle', names)
+    self.assertIn('offline_fqi/seeds_0_1', names)
+    self.assertNotIn('offline_fqi', names)
+
   def test_behind_a_url_neither(self):
     name = 'Breakout/dqn_online_n8'
     record = self.made('smoke', 'gs://bucket/sweep', (name,))

@@ -63,7 +63,9 @@ class Part:
     """Why it is in this state, in a line; ''."""
     own = self.description.get('reason')
     told = self.task.reason if self.task else ''
-    return told or (own if isinstance(own, str) else '')
+    rows = self.rows.status if self.rows else ''
+    cut = rows if rows.startswith(runs.CUT_SHORT) else ''
+    return told or (own if isinstance(own, str) else '') or cut
 
   @property
   def stopped(self) -> Mapping[str, str]:
