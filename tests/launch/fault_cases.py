@@ -86,7 +86,7 @@ class FaultCases:
     for path in pathlib.Path('/proc').glob('[0-9]*'):
       with contextlib.suppress(OSError):
         words = (path / 'cmdline').read_text().split('\0')
-        if any(x.startswith(f'{self.base_dir}/') for x in words):
+        if any(f'{self.base_dir}/' in x for x in words):
           state, parent = (path / 'stat').read_text().split(')')[1].split()[:2]
           if state != 'Z':
             found[int(path.name)] = int(parent)

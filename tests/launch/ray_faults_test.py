@@ -1,11 +1,16 @@
 """Faults that a sweep on a Ray cluster stands."""
 
+import json
 import os
+import random
+import signal
+import subprocess
 import sys
 import tempfile
 from unittest import mock
 
 import fault_cases
+import small_runs
 from absl.testing import absltest
 
 from launch.engines import ray_engine
@@ -22,6 +27,19 @@ _SETTINGS = {
     'RAY_raylet_start_wait_time_s': '40',
 }
 _MEMORY = 80 * 2**20
+_BINDINGS = (
+    *small_runs.BINDINGS,
+    'Runner.num_iterations = 600',
+    'Runner.checkpoint_every = 20',
+)
+_TRAINING = f"""
+from launch.experiment import Sweep
+from launch.run import Run
+
+SWEEP = Sweep('Training', (), (), {{'smoke': (
+    Run('run', gin_files={(small_runs.GIN_FILE,)}, gin_bindings={_BINDINGS}),
+)}})
+"""
 _cluster = None
 _environment = None
 _scratch = None
@@ -78,6 +96,45 @@ class RayFaultTest(fault_cases.FaultCases, absltest.TestCase):
     self.assertEqual(process.returncode, 0, printed)
     self.assert_undisturbed(runs)
     self.assertIn('its worker died', printed)
+
+  def test_training_whose_workers_are_killed_ends_the_same(self):
+    sweep = self.folder / 'training.py'
+    sweep.write_text(_TRAINING)
+    command = [
+        sys.executable, '-m', 'launch.sweep', f'--sweep={sweep}',
+        '--scale=smoke', f'--base_dir={self.base_dir}', '--noreport',
+        *self.engine,
+    ]
+    environment = small_runs.environment() | {
+        'PYTHONPATH': str(fault_cases.ROOT)}
+    chance = random.Random(0)
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=fault_cases.ROOT, env=environment,
+    ) as process:  # fmt: skip
+      self.addCleanup(process.kill)
+      for row in (chance.randrange(40, 120), chance.randrange(180, 300)):
+        self.until(
+            lambda row=row: self.rows() > row or process.poll() is not None)
+        for child in sorted(self.commands().items())[-1]:
+          os.kill(child, signal.SIGKILL)
+      printed, _ = process.communicate(timeout=300)
+    self.assertEqual(process.returncode, 0, printed)
+    self.assertEqual(printed.count('run: its worker died'), 2, printed)
+    description = json.loads((self.base_dir / 'run/run.json').read_text())
+    self.assertEqual(description['times_resumed'], 2)
+    alone = self.folder / 'alone'
+    result = small_runs.run(
+        small_runs.command(alone, _BINDINGS), cwd=fault_cases.ROOT)
+    self.assertEqual(result.returncode, 0, result.stderr)
+    self.assertEqual(
+        (self.base_dir / 'run' / 'metrics.csv').read_bytes(),
+        (alone / 'metrics.csv').read_bytes())
+
+  def rows(self):
+    """Rows that the training run has written."""
+    path = self.base_dir / 'run' / 'metrics.csv'
+    return path.read_text().count('\n') if path.exists() else 0
 
   def test_resources_that_nobody_has_then_jobs_that_are_stopped(self):
     engine = ray_engine.RayEngine(self.folder / 'cache', 'auto')
