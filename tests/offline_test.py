@@ -482,7 +482,8 @@ class DevicesTest(parameterized.TestCase):
         [sys.executable, '-c', _ON_EIGHT, str(pathlib.Path(__file__).parent),
          str(folder / 'set'), placement, str(out)],
         env={**os.environ, 'JAX_PLATFORMS': 'cpu',
-             'XLA_FLAGS': '--xla_force_host_platform_device_count=8'},
+             'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')
+             + ' --xla_force_host_platform_device_count=8'},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     self.assertEqual(result.returncode, 0, result.stderr)

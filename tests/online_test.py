@@ -350,7 +350,8 @@ class DevicesTest(absltest.TestCase):
          str(out)],
         env={**os.environ, 'JAX_PLATFORMS': 'cpu',
              'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
-             'XLA_FLAGS': '--xla_force_host_platform_device_count=2'},
+             'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')
+             + ' --xla_force_host_platform_device_count=2'},
         capture_output=True, text=True, check=False, timeout=300,
     )  # fmt: skip
     self.assertEqual(result.returncode, 0, result.stderr)

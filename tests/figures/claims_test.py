@@ -106,6 +106,12 @@ class JudgeTest(absltest.TestCase):
     self.assertAlmostEqual(row.effect.mean, -1)
     self.assertEqual(row.verdict, 'holds')
 
+  def test_rows_that_were_left_out_are_said(self):
+    values = {s: [5.0 if k % 5 == 4 else None for k in range(50)]
+              for s in range(5)}
+    synthetic_runs.write(self.folder / 'a', {'loss': values})
+    self.assertEqual(self._judge().notes, ('a: one row in 5 iterations',))
+
   def test_missing_run(self):
     self._run('a', {0: 1.0, 1: 2.0})
     row = self._judge(baseline='b')

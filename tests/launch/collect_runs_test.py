@@ -27,21 +27,24 @@ class CollectTest(absltest.TestCase):
     subprocess.run(
         [sys.executable, '-m', 'launch.collect',
          f'--runs={self.folder / "runs"}', f'--out={self.folder / out}',
-         '--every=3', '--digits=3', *flags],
+         '--digits=3', *flags],
         check=True, capture_output=True, cwd=pathlib.Path(__file__).parents[2],
     )  # fmt: skip
     return self.folder / out / 'Pong' / 'dqn'
 
   def test_keeps_every_so_many_rows_and_the_first(self):
-    kept = self._collect('plain')
+    kept = self._collect('plain', '--every=3')
     expected = _HEADER + '3,0,0,0,0.333\n3,2,20,0,2.33\n3,5,50,0,5.33\n'
     self.assertEqual((kept / 'metrics.csv').read_text(), expected)
     self.assertEqual((kept / 'config.gin').read_text(), 'x = 1\n')
-    compressed = self._collect('compressed', '--compress')
+    every = self._collect('every').joinpath('metrics.csv').read_text()
+    self.assertEqual(every.count('\n'), 7)
+    compressed = self._collect('compressed', '--every=3', '--compress')
     data = (compressed / 'metrics.csv.gz').read_bytes()
     self.assertEqual(gzip.decompress(data).decode(), expected)
     self.assertFalse((compressed / 'metrics.csv').exists())
-    again = self._collect('again', '--compress') / 'metrics.csv.gz'
+    again = (
+        self._collect('again', '--every=3', '--compress') / 'metrics.csv.gz')
     self.assertEqual(again.read_bytes(), data)
 
 
