@@ -155,7 +155,8 @@ folder's name ends in _20 are of 20% of the data and judged by themselves.
 *change* = end − mean of the first 10%; *fall* = largest running mean of 5% of \
 the iterations − end; *settled drop* = mean of iterations 20% to 30% − end; \
 *late drop* = mean of iterations 50% to 60% − end; *rank correlation* = \
-Spearman's, over the last 80% of iterations; *growth ratio* = log10 of how \
+Spearman's, over the last 80% of iterations, values within 1e-6 of their size \
+being ties; *growth ratio* = log10 of how \
 many times the first column grew, end over mean of the first 10%, divided by \
 the same of the second. A seed that stopped early counts with the rows that it \
 has. The first row is of after the first iteration: what happens before it is \

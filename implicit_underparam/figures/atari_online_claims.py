@@ -130,11 +130,11 @@ numbers of gradient steps.
 **Statistics**, of every seed: *end* = mean of the last 10% of iterations; \
 *change* = end − mean of the first 10%; *fall* = largest running mean of 5% of \
 the iterations − end; *settled drop* = mean of iterations 20% to 30% − end; \
-*rank correlation* = Spearman's, over the last 80% of iterations; *growth \
-ratio* = log10 of how many times the first column grew, end over mean of the \
-first 10%, divided by the same of the second. A seed that stopped early counts \
-with the rows that it has. The first row is of after the first iteration: what \
-happens before it is not seen.
+*rank correlation* = Spearman's, over the last 80% of iterations, values \
+within 1e-6 of their size being ties; *growth ratio* = log10 of how many times \
+the first column grew, end over mean of the first 10%, divided by the same of \
+the second. A seed that stopped early counts with the rows that it has. The \
+first row is of after the first iteration: what happens before it is not seen.
 
 **First phase.** Rank also falls in the first steps of any training, and a run \
 with a larger n leaves this phase within fewer iterations. Whether more than \

@@ -219,8 +219,8 @@ _RULE = f"""\
 *relative rise* = end / smallest running mean of 25 iterations − 1; *change* = \
 end − mean of the first 10%; *settled drop* = mean of iterations 20% to 30% − \
 end; *late drop* = mean of iterations 50% to 60% − end; *rank correlation* = \
-Spearman's, over the last 80% of iterations. A seed that \
-stopped early counts with the rows that it has.
+Spearman's, over the last 80% of iterations, values within 1e-6 of their size \
+being ties. A seed that stopped early counts with the rows that it has.
 
 **First phase.** Rank also falls in the first steps of any training, \
 supervised regression included, the more so over the first iterations of 10 \

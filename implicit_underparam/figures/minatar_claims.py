@@ -253,8 +253,9 @@ step on: *end* = mean of the last 10% of iterations; \
 the first 10%; *fall* = largest running mean of 5% of the iterations − end; \
 *settled drop* = mean of iterations 20% to 30% − end; *late drop* = mean of \
 iterations 50% to 60% − end; *rank correlation* = Spearman's, over the last \
-80% of iterations; *growth ratio* = log10 of how many times the first column \
-grew, end over mean of the first 10%, divided by the same of the second. \
+80% of iterations, values within 1e-6 of their size being ties; *growth \
+ratio* = log10 of how many times the first column grew, end over mean of the \
+first 10%, divided by the same of the second. \
 srank is in units, out of {_WIDTH}; returns are in units of the game's best \
 run: the largest mean final return of any run of that game.
 

@@ -188,7 +188,8 @@ The verdict's column says how far that is.
 step on: *end* = mean of the last 10% of iterations; *change* = end − mean of \
 the first 10%; *fall* = largest running mean of 5% of the iterations − end; \
 *settled drop* = mean of iterations 20% to 30% − end; *rank correlation* = \
-Spearman's, over the last 80% of iterations. srank is in units, out of \
+Spearman's, over the last 80% of iterations, values within 1e-6 of their size \
+being ties. srank is in units, out of \
 {_WIDTH}; returns are in units of the environment's best run: the largest mean \
 final return of any run in that environment, at its own full length.
 

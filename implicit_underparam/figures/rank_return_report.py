@@ -245,10 +245,11 @@ def _introduction(resamples: int) -> str:
 
 Whether runs with a higher srank have a higher return (Gulcehre et al., 2022). \
 Spearman's correlation of `{rank_return.RANK}` and the return \
-(`normalized_return` on the gridworld, `eval_return` elsewhere) within each \
-game, of offline and of online runs by themselves; the mean over games, with a \
-stratified bootstrap of {resamples:,} resamples in which a seed is drawn with \
-all its runs, since those share the first network and offline ones their log. \
+(`normalized_return` on the gridworld, `eval_return` elsewhere; values within \
+1e-6 of their size are ties) within each game, of offline and of online runs \
+by themselves; the mean over games, with a stratified bootstrap of \
+{resamples:,} resamples in which a seed is drawn with all its runs, since \
+those share the first network and offline ones their log. \
 The runs are taken as they are: an interval speaks of other seeds of these \
 runs, not of other runs, whose choice matters the more the fewer there are. \
 Positive: a higher rank goes with a higher return. *At the end*: means of the \

@@ -9,6 +9,8 @@ import numpy as np
 _CONVERGED = 1e-15
 _TINY = 1e-300
 _MAX_TERMS = 10_000
+# Of a number's size: what eight roundings of a float32 may make of it.
+TIE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -180,6 +182,37 @@ def welch_interval(
   return Interval(difference, difference - half, difference + half, count)
 
 
+def tied(values: np.ndarray) -> np.ndarray:
+  """Values in which those that float32 hardly tells apart are equal.
+
+  A return that stays the same still trembles in its last digits, and a rank
+  correlation would see an order in that.
+
+  Args:
+    values: [..., n].
+
+  Returns:
+    [..., n], in which neighbours in size that differ by less than TIE of it
+    are the smallest of them.
+  """
+  order = np.argsort(values, axis=-1)
+  rising = np.take_along_axis(values, order, -1)
+  low, high = rising[..., :-1], rising[..., 1:]
+  size = np.maximum(np.abs(low), np.abs(high))
+  with np.errstate(invalid='ignore'):  # Of infinities.
+    near = (high - low <= TIE * size) & np.isfinite(size)
+  first = np.ones(rising.shape, bool)
+  first[..., 1:] = ~(near | (low == high))
+  group = np.maximum.accumulate(
+      np.where(first, np.arange(rising.shape[-1]), 0), axis=-1
+  )
+  found = np.empty_like(rising)
+  np.put_along_axis(
+      found, order, np.take_along_axis(rising, group, -1), -1
+  )
+  return found
+
+
 def ranks(values: np.ndarray) -> np.ndarray:
   """Ranks from 1, ties sharing the mean of theirs.
 
@@ -197,7 +230,7 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-  """Spearman's rank correlation, ties averaged.
+  """Spearman's rank correlation, ties (see `tied`) averaged.
 
   Args:
     first: [n].
@@ -206,7 +239,7 @@ def spearman(first: np.ndarray, second: np.ndarray) -> float:
   Returns:
     Between -1 and 1; NaN where either is constant.
   """
-  x, y = (ranks(v) - (len(v) + 1) / 2 for v in (first, second))
+  x, y = (ranks(tied(v)) - (len(v) + 1) / 2 for v in (first, second))
   scale = math.sqrt(float(x @ x) * float(y @ y))
   return float(x @ y) / scale if scale else math.nan
 
@@ -230,7 +263,7 @@ def weighted_spearman(
   there = ~(np.isnan(first) | np.isnan(second))
   weights = np.where(there, weights, 0.0)
   x, y = (
-      _weighted_ranks(np.where(there, v, 0.0), weights)
+      _weighted_ranks(np.where(there, tied(v), 0.0), weights)
       for v in (first, second)
   )
   products = [(weights * a * b).sum(-1) for a, b in ((x, y), (x, x), (y, y))]

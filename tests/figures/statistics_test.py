@@ -137,6 +137,23 @@ class CorrelationTest(absltest.TestCase):
     self.assertAlmostEqual(
         statistics.spearman(x, y), np.corrcoef(by_hand)[0, 1])
 
+  def test_what_float32_cannot_tell_apart_is_a_tie(self):
+    x = np.array([3.0, -1, 3 * (1 - 9e-7), np.nan, 3 * (1 + 9e-7), 0.1, np.inf,
+                  np.inf, -1 + 2e-6, np.nan])
+    expected = x.copy()
+    expected[[0, 2, 4]] = x[2]
+    np.testing.assert_array_equal(statistics.tied(x), expected)
+    np.testing.assert_array_equal(
+        statistics.tied(np.stack([x, x[::-1]])),
+        [expected, expected[::-1]])
+    trembling = 7 + 1e-8 * np.random.default_rng(0).normal(size=(2, 30))
+    self.assertTrue(math.isnan(statistics.spearman(*trembling)))
+    for shape in ((30,), (1, 30)):
+      found = statistics.weighted_spearman(
+          trembling[0].reshape(shape), np.arange(30.0).reshape(shape),
+          np.ones(shape))
+      self.assertTrue(np.isnan(found).all())
+
   def test_constant_is_undefined(self):
     self.assertTrue(math.isnan(
         statistics.spearman(np.ones(4), np.arange(4.0))))
