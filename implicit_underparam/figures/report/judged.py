@@ -39,8 +39,9 @@ def write(material: Material) -> Html:
       tag(
           'p', 'A claim holds if the 95% interval of its effect lies wholly '
           'on the claimed side, does not hold if it lies wholly on the other '
-          'side, and is unclear otherwise. A statement of the theory holds if '
-          'it does on every instance.', class_='soft',
+          'side, and is unclear otherwise, or where the interval has no width '
+          'and comes of fewer than five numbers. A statement of the theory '
+          'holds if it does on every instance.', class_='soft',
       ),
       *(_experiment(x, drawn_ids) for x in chosen),
   )
