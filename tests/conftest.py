@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 import gin
+import hypothesis
 import pytest
 from absl import flags
 from absl.testing import absltest
@@ -17,15 +18,24 @@ os.environ.setdefault('MPLBACKEND', 'agg')
 # To compile would be most of what the tests do, and what they compile runs for
 # moments. A run by hand compiles with every optimisation.
 os.environ.setdefault('JAX_DISABLE_MOST_OPTIMIZATIONS', '1')
-# A flag that jaxlib does not know ends the process; this one is of 0.10.
+# A flag that jaxlib does not know ends the process; these are of 0.10.
 if metadata.version('jaxlib').startswith('0.10.'):
-  os.environ.setdefault('XLA_FLAGS', '--xla_cpu_use_fusion_emitters=false')
+  os.environ.setdefault(
+      'XLA_FLAGS',
+      '--xla_cpu_use_fusion_emitters=false '
+      '--xla_cpu_parallel_codegen_split_count=1',
+  )
 # Programs that several tests compile are compiled once.
 os.environ.setdefault(
     'JAX_COMPILATION_CACHE_DIR',
     os.path.join(os.environ.get('TMPDIR', '/tmp'), 'iup_test_programs'),
 )
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+
+# A test tries the same examples each time: `--hypothesis-profile=default`
+# looks for others.
+hypothesis.settings.register_profile('same', derandomize=True)
+hypothesis.settings.load_profile('same')
 
 # absltest makes temporary folders from a flag; pytest parses none.
 assert absltest
