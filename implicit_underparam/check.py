@@ -2,8 +2,9 @@
 
   python -m implicit_underparam.check < PLAN.json
 
-PLAN.json is a list of {"name", "gin_files", "gin_bindings"}; what comes out is
-a list of {"name", "error"}, of those that `train` would refuse.
+PLAN.json is a list of {"name", "gin_files", "gin_bindings", "base_dir"}, the
+last of them where there may be a run already; what comes out is a list of
+{"name", "error"}, of those that `train` would refuse.
 """
 
 import json
@@ -17,10 +18,10 @@ from absl import app, logging
 def errors_of(
     plan: Sequence[dict[str, Any]],
 ) -> list[dict[str, str]]:
-  """The configurations that cannot be parsed, and why.
+  """The configurations that cannot be parsed, or are of another run there.
 
   Args:
-    plan: name, gin_files and gin_bindings of each.
+    plan: name, gin_files and gin_bindings of each, and base_dir of some.
 
   Returns:
     Name and error, one line, of those that are wrong.
@@ -28,7 +29,7 @@ def errors_of(
   # Imported late: gin's configurables need JAX.
   import gin
 
-  from implicit_underparam import configuration, errors
+  from implicit_underparam import configuration, errors, run_config
   from implicit_underparam import runner as runner  # Registers what it has.
 
   found = []
@@ -36,6 +37,8 @@ def errors_of(
     gin.clear_config(clear_constants=True)
     try:
       configuration.parse(entry['gin_files'], entry['gin_bindings'])
+      if base_dir := entry.get('base_dir'):
+        run_config.check_bindings(base_dir, gin.config_str())
     except errors.UserError as error:
       found.append({'name': entry['name'], 'error': str(error)})
   return found

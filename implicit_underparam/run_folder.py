@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
 import implicit_underparam
+from implicit_underparam import run_config
 from implicit_underparam.errors import UserError
 
 _VERSIONED = (
@@ -74,22 +75,6 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
   finally:
     with contextlib.suppress(OSError):
       temporary.unlink(missing_ok=True)
-
-
-def _bindings(config: str) -> dict[str, str]:
-  """Reads gin's operative configuration as {binding: value as text}."""
-  values: dict[str, str] = {}
-  name = ''
-  for line in config.splitlines():
-    text = line.strip().removesuffix('\\').strip()
-    if not text or line.startswith(('#', 'import ', 'from ')):
-      continue
-    if line[0].isspace() and name:
-      values[name] = f'{values[name]} {text}'.strip()
-    else:
-      name, _, value = (part.strip() for part in text.partition('='))
-      values[name] = value
-  return values
 
 
 def _versions() -> dict[str, str | None]:
@@ -215,7 +200,7 @@ class RunFolder:
   def check_config(
       self,
       operative_config: str,
-      may_differ: Sequence[str] = ('Runner.num_iterations',),
+      may_differ: Sequence[str] = run_config.MAY_DIFFER,
   ) -> None:
     """Keeps a run from going on under another configuration.
 
@@ -229,7 +214,7 @@ class RunFolder:
     Raises:
       UserError: a binding differs; names it, both values and what to do.
     """
-    file = self.path / 'config.gin'
+    file = self.path / run_config.FILE
     try:
       before = file.read_text(encoding='utf-8')
     except FileNotFoundError:
@@ -237,14 +222,7 @@ class RunFolder:
       return
     except (OSError, ValueError) as error:
       raise UserError(f'{file} cannot be read: {error}') from error
-    old, new = _bindings(before), _bindings(operative_config)
-    for name in [*new, *(name for name in old if name not in new)]:
-      if name not in may_differ and old.get(name) != new.get(name):
-        raise UserError(
-            f'{name} was {old.get(name, "not bound")} when the run in '
-            f'{self.path} was started and is {new.get(name, "not bound")} now:'
-            ' give it the old value, or name another --base_dir'
-        )
+    run_config.check_same(self.path, before, operative_config, may_differ)
     if before != operative_config:
       write_atomically(file, operative_config)
 

@@ -121,9 +121,7 @@ class Runner:
           f'{config} is missing, and with it what the checkpoints beside it '
           'are of: put it back, or name another --base_dir'
       )
-    folder.check_config(
-        gin.operative_config_str(), may_differ=('Runner.num_iterations',)
-    )
+    folder.check_config(gin.operative_config_str())
 
   def _run(
       self,

@@ -118,7 +118,10 @@ def known_finished(
 
 
 def _is_known(run: Mapping[str, Any]) -> bool:
-  return run.get('state') == states.DONE or run.get('attempts', 0) > 0
+  if run.get('state') == states.DONE:
+    return True
+  # One that was refused may have been: what is there is another's.
+  return run.get('attempts', 0) > 0 and run.get('state') != states.FAILED
 
 
 def _differs(task: Task, words: Sequence[str]) -> bool:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from launch import storage
 from launch.errors import SweepError
 from launch.run import Run, Task
 
@@ -26,6 +27,8 @@ class Wrong(NamedTuple):
 def check(tasks: Sequence[Task], base_dir: str) -> list[Wrong]:
   """The runs that name a file, a binding or a value that there is not.
 
+  Also those that are there already, unfinished, with another configuration.
+
   Args:
     tasks: those that are to be started.
     base_dir: the sweep's folder, for bindings that name it.
@@ -41,6 +44,7 @@ def check(tasks: Sequence[Task], base_dir: str) -> list[Wrong]:
           'gin_bindings': [
               x.replace('{base_dir}', base_dir) for x in run.bindings
           ],
+          **_there(run, base_dir),
       }
       for run in runs
   ]
@@ -58,6 +62,13 @@ def check(tasks: Sequence[Task], base_dir: str) -> list[Wrong]:
     last = (checked.stderr.strip().splitlines() or ['no reason given'])[-1]
     raise SweepError(f'the configurations could not be checked: {last}')
   return [Wrong(**x) for x in json.loads(checked.stdout)]
+
+
+def _there(run: Run, base_dir: str) -> dict[str, str]:
+  """Where a run may be already; behind a URL `train` alone looks."""
+  if storage.is_remote(base_dir):
+    return {}
+  return {'base_dir': storage.join(base_dir, run.name)}
 
 
 def describe(wrong: Sequence[Wrong], total: int) -> str:

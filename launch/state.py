@@ -55,6 +55,7 @@ class State:
         'ended': None,
         'runs': before.get('runs', {}),
     }
+    self._scale = about.get('scale', '')
     self._written = 0.0
 
   def plan(self, task: Task, command: Sequence[str], finished: bool) -> None:
@@ -70,7 +71,9 @@ class State:
         'started': None,
         'ended': None,
         'attempts': 0,
+        'scale': self._scale,
         **known,
+        **({} if finished else {'scale': self._scale}),
         'state': DONE if finished else WAITING,
         'reason': '',
         'log': f'logs/{task.name}.txt',

@@ -1,8 +1,10 @@
 """How a sweep stands, as a table."""
 
 import csv
+import os
 import re
 import shutil
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,20 +94,43 @@ def watch(base_dir: str) -> None:
     if not record:
       raise SweepError(_why_there_is_none(base_dir))
     if not sys.stdout.isatty():
-      print(table(base_dir, record, width=1000))
+      print(_shown(base_dir, record, 0, 1000))
       return
     width, height = shutil.get_terminal_size()
-    text = table(base_dir, record, height, width)
+    text = _shown(base_dir, record, height, width)
     print(f'\033[H\033[J{text}', flush=True)
     if not is_alive(record):
       return
     time.sleep(_REFRESH)
 
 
+def _shown(
+    base_dir: str, record: Mapping[str, Any], height: int, width: int
+) -> str:
+  try:
+    return table(base_dir, record, height, width)
+  except (KeyError, ValueError, TypeError, AttributeError) as error:
+    raise SweepError(_why_there_is_none(base_dir)) from error
+
+
 def is_alive(record: Mapping[str, Any]) -> bool:
-  """Whether a driver wrote the record not long ago."""
+  """Whether a driver wrote the record not long ago, and none saw it end."""
   age = time.time() - record.get('updated', 0.0)
-  return record.get('state') == states.RUNNING and age < states.STALE
+  said = record.get('state') == states.RUNNING and age < states.STALE
+  return said and not _is_gone(record)
+
+
+def _is_gone(record: Mapping[str, Any]) -> bool:
+  """Whether the driver's process was on this machine and is there no more."""
+  if record.get('host') != socket.gethostname():
+    return False
+  try:
+    os.kill(int(record.get('pid') or 0), 0)
+  except ProcessLookupError:
+    return True
+  except PermissionError:
+    pass  # Another user's.
+  return False
 
 
 def _heading(record: Mapping[str, Any]) -> str:

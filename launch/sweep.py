@@ -31,7 +31,7 @@ from launch.driver import Driver, Event
 from launch.engines import build
 from launch.errors import SweepError
 from launch.experiment import SCALES, Sweep
-from launch.run import Task
+from launch.run import Task, log_file
 
 FLAGS = flags.FLAGS
 
@@ -93,7 +93,9 @@ def main(argv: Sequence[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(1)
   except OSError as error:
-    sys.exit(f'error: --base_dir={FLAGS.base_dir}: {error.strerror or error}')
+    reason = error.strerror or error
+    where = f'{error.filename}: ' if error.filename else ''
+    sys.exit(f'error: --base_dir={FLAGS.base_dir}: {where}{reason}')
   except KeyboardInterrupt:
     print('interrupted: the same command goes on', file=sys.stderr)
     sys.exit(130)
@@ -142,6 +144,11 @@ def _chosen(tasks: Sequence[Task]) -> list[Task]:
     only = re.compile(FLAGS.only)
   except re.error as error:
     raise SweepError(f'--only={FLAGS.only}: {error}') from error
+  if not tasks:
+    raise SweepError(
+        f'--sweep={FLAGS.sweep}: it has no run at --scale={FLAGS.scale}; is an '
+        'axis of its grid empty?'
+    )
   chosen = [task for task in tasks if only.search(task.name)]
   if not chosen:
     raise SweepError(f'--only={FLAGS.only}: no run has such a name')
@@ -180,10 +187,17 @@ def _execute(
   record.end('failed' if failed else 'finished')
   print(f'{len(tasks) - len(failed)} of {len(tasks)} runs are finished')
   for failure in failed:
-    print(f'failed: {failure}, see {logs}/logs/{failure}.txt')
+    print(_told(failure, log_file(logs, failure)))
   if FLAGS.report:
     _write_report(base_dir)
   return 1 if failed else 0
+
+
+def _told(failure: str, log: pathlib.Path) -> str:
+  """Where to look; one that waited for another in vain has no log."""
+  if not log.exists():
+    return f'not started: {failure}, what it waits for has failed'
+  return f'failed: {failure}, see {log}'
 
 
 def _drive(

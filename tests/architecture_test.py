@@ -27,7 +27,8 @@ ALLOWED = {
     'minatar_networks': {'types', 'networks', 'categorical_networks'},
     'networks': {'types', 'convolutions'},
     'categorical_networks': {'types', 'networks'},
-    'run_folder': set(),
+    'run_config': set(),
+    'run_folder': {'run_config'},
     'writers': {'run_folder'},
     'serialization': {'types'},
     'checkpoints': {'run_folder', 'serialization', 'types'},
@@ -94,7 +95,7 @@ ALLOWED = {
     'rows': {'types', 'evaluation', 'writers'},
     'figures': {'figures'},
     'configuration': set(),
-    'check': {'configuration', 'runner'},
+    'check': {'configuration', 'run_config', 'runner'},
 }
 _OUTERMOST = {'__init__', 'train', 'runner', 'diagnose'}
 # Commands that stand beside what they are about, and what they need besides.

@@ -58,7 +58,8 @@ _RUNS = flags.DEFINE_string(
 )
 _OUT = flags.DEFINE_string('out', '', 'Folder for what is drawn; made.')
 _VARIANT = flags.DEFINE_string(
-    'variant', '', 'Use the runs whose names end so, such as lr5e-3.'
+    'variant', '', 'Use the runs whose names end so, such as lr5e-3. Figures '
+    'go to a folder of this name, and tables of claims have it in theirs.'
 )
 _TITLE = flags.DEFINE_string(
     'title', '', 'What the runs are of, to put into the titles, such as '
@@ -193,8 +194,9 @@ def _save(
 ) -> list[pathlib.Path]:
   with drawing.settings():
     drawn = layout.draw(figure, collection, window, title)
-    stem = f'figure_{figure.id}'
-    return [drawing.save(drawn, out / f'{stem}.{x}') for x in ('png', 'pdf')]
+    # Figures of another variant are others, and may have the same folder.
+    folder, stem = out / collection.variant, f'figure_{figure.id}'
+    return [drawing.save(drawn, folder / f'{stem}.{x}') for x in ('png', 'pdf')]
 
 
 def _check_flags(argv: Sequence[str]) -> None:

@@ -19,7 +19,8 @@ def write_claims(
   Returns:
     The files written: claims.md for the gridworld, claims_atari.md and
     claims_atari_online.md for Atari, claims_minatar.md for MinAtar,
-    claims_mujoco.md for MuJoCo, claims_theory.md for the theory.
+    claims_mujoco.md for MuJoCo, claims_theory.md for the theory; those of a
+    variant end with its name, as claims_lr5e-3.md.
   """
   written = []
   has_theory = theory_report.has_runs(collection)
@@ -27,11 +28,19 @@ def write_claims(
   for family in families:
     text = claims.document(collection, family, title)
     notes.report_missing(family.runs, collection.of(family.suite))
-    written.append(_write(out / family.file, text))
+    written.append(_write(_named(out / family.file, collection), text))
   if has_theory:
     text = theory_report.document(collection)
-    written.append(_write(out / theory_report.FILE, text))
+    path = _named(out / theory_report.FILE, collection)
+    written.append(_write(path, text))
   return written
+
+
+def _named(
+    path: pathlib.Path, collection: collection_lib.Collection
+) -> pathlib.Path:
+  ending = f'_{collection.variant}' if collection.variant else ''
+  return path.with_name(f'{path.stem}{ending}{path.suffix}')
 
 
 def _write(path: pathlib.Path, text: str) -> pathlib.Path:

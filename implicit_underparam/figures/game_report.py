@@ -213,10 +213,4 @@ def run_notes(game: str, run: runs.Run) -> list[str]:
     game: its name.
     run: of it.
   """
-  notes = [
-      f'{game}: seed {seed} stopped at iteration {iteration}'
-      for seed, iteration in run.stopped().items()
-  ]
-  if run.status not in ('', 'finished'):
-    notes.append(f'{game}: {run.status}')
-  return notes
+  return [f'{game}: {x}' for x in run.notes()]

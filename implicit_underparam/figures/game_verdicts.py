@@ -21,6 +21,7 @@ from implicit_underparam.figures import (
 from implicit_underparam.figures.verdicts import Claim
 
 RETURN = 'eval_return'
+_UNDEFINED = ': undefined'
 _UNITLESS = ('rank correlation', 'growth ratio')
 
 
@@ -140,6 +141,7 @@ def judge(claim: Claim, games: Games) -> Row:
     if len(there) < len(claim.runs):
       notes.append(f'{game}: not run')
       continue
+    notes += _weaknesses(game, claim, there)
     if claim.until:
       there = [game_improvement.cut(run, claim.until) for run in there]
     if claim.along:
@@ -148,13 +150,13 @@ def judge(claim: Claim, games: Games) -> Row:
     by_run = [verdicts.per_seed(run, claim, trained) for run in there]
     numbers = _common(by_run)
     if not len(numbers):
-      notes.append(f'{game}: undefined')
+      notes.append(f'{game}{_UNDEFINED}')
       continue
     values[game] = numbers
     if len(numbers) < max(map(len, by_run)):
       notes.append(f'{game}: {_seeds(len(numbers))}')
   if not values:
-    undefined = any('undefined' in note for note in notes)
+    undefined = any(note.endswith(_UNDEFINED) for note in notes)
     verdict = verdicts.UNCLEAR if undefined else verdicts.NOT_RUN
     return Row(claim, None, verdict, {}, 0, tuple(notes) * undefined)
   if not is_mean:
@@ -177,6 +179,17 @@ def places(claim: Claim, games: Games) -> Iterable[str]:
   if claim.games:
     return claim.games
   return (x for x in games if re.fullmatch(claim.where or '.*', x))
+
+
+def _weaknesses(
+    game: str, claim: Claim, there: Sequence[runs.Run]
+) -> list[str]:
+  several = len(there) > 1
+  return [
+      f'{game}, {name}: {x}' if several else f'{game}: {x}'
+      for name, run in zip(claim.runs, there, strict=True)
+      for x in run.notes()
+  ]
 
 
 def _seeds(count: int) -> str:

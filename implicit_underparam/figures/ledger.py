@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from implicit_underparam.figures import (
   claims,
   experiments,
-  game_report,
   game_verdicts,
   ledger_theory,
   runs,
@@ -160,10 +159,7 @@ def _of_games(
 
 
 def _weak(there: Mapping[str, Sequence[runs.Run]]) -> Iterator[str]:
-  """What is wrong with runs, and that seeds are few."""
-  for game, found in there.items():
-    for run in found:
-      yield from game_report.run_notes(game, run)
+  """That seeds are few."""
   seeds = min(len(run.seeds) for found in there.values() for run in found)
   if seeds < verdicts.PLANNED_SEEDS:
     yield f'{seeds} seed{"" if seeds == 1 else "s"}'

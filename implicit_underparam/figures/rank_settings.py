@@ -19,6 +19,8 @@ WITHOUT_PENALTY = 'without penalty'
 _EVALUATIONS = ('fitted_q_evaluation', 'monte_carlo')
 _VARIANT = re.compile(r'(.+)_(lr[\d.e-]+)')
 _RATIO = re.compile(r'OnlineLoop\.data_reuse_ratio = (.+)')
+# Of the gridworld: what the network sees, or what is rewarded, is another.
+_OTHER_PROBLEM = re.compile(r'one_hot|random_observations|sparse_reward')
 _LEAST = 2  # Runs of a setting.
 # Status that is written into run.json by hand, where a run was made again.
 _SET_ASIDE = 'superseded'
@@ -152,6 +154,9 @@ def _of_kind(kind: str, found: Mapping[str, Traits]) -> Iterator[Setting]:
       WITHOUT_PENALTY: lambda x: not x.penalty,
       'with penalty': lambda x: x.penalty,
       'without FQE and Monte-Carlo': lambda x: x.agent not in _EVALUATIONS,
+      'usual observations and reward': (
+          lambda x: not _OTHER_PROBLEM.match(x.agent)
+      ),
   }
   for agent in dict.fromkeys(x.agent for x in found.values()):
     tests[f'`{agent}`'] = functools.partial(_has_agent, agent)

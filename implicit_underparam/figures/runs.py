@@ -2,30 +2,19 @@
 
 import dataclasses
 import functools
-import gzip
-import json
 import math
 import os
 import pathlib
-import re
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import run_parts, series
+from implicit_underparam.figures import run_files, run_parts, series
 
 COLUMNS = ('seed', 'iteration', 'gradient_steps', 'environment_steps')
 FILES = ('metrics.csv', 'metrics.csv.gz')
 CUT_SHORT = 'cut short'
-_ITERATIONS = re.compile(r'^Runner\.num_iterations = (\d+)', re.MULTILINE)
-# What a configuration names -> the environment that a suite has.
-_ENVIRONMENTS = {
-    '@MinAtarEnvironment': 'minatar',
-    '@ContinuousEnvironment': 'mujoco',
-    '@TheoryLoop': 'theory',
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +42,8 @@ class Run:
     path: the file they are from.
     columns: names, in the file's order.
     rows: [rows, columns] float64.
-    status: of run.json; '' where there is none; 'cut short, ...' where it
-      says finished and the last rows are not there.
+    status: of run.json; '' where there is none; 'cut short, ...' where one of
+      these says or leaves open that it ended, and the last rows are missing.
   """
 
   path: pathlib.Path
@@ -98,6 +87,17 @@ class Run:
     }
     latest = self.iterations[-1] - self.spacing
     return {seed: end for seed, end in ends.items() if end < latest}
+
+  def notes(self) -> list[str]:
+    """What weakens what the run says, a few words each."""
+    notes = [self.status] * (self.status not in ('', 'finished'))
+    if self.spacing > 1:
+      # What is taken of a running mean differs with the rows that are left.
+      notes.append(f'one row in {self.spacing} iterations')
+    return notes + [
+        f'seed {seed} stopped at iteration {iteration}'
+        for seed, iteration in self.stopped().items()
+    ]
 
   def curves(self, column: str, x: str = 'iteration') -> Curves:
     """One column, by seed and iteration.
@@ -154,7 +154,7 @@ def read(path: str | os.PathLike[str]) -> Run | None:
   file = metrics_file(folder)
   if file is None:
     return _read_parts(folder)
-  lines = _read_text(file).split('\n')[:-1]
+  lines = run_files.read_text(file).split('\n')[:-1]
   if len(lines) < 2:
     return None
   columns = tuple(lines[0].split(','))
@@ -165,22 +165,14 @@ def read(path: str | os.PathLike[str]) -> Run | None:
     )
   rows = _parse(file, lines[1:], len(columns))
   _check_keys(file, rows)
-  run = Run(file, columns, rows, _read_status(folder))
-  planned = _planned(folder)
+  run = Run(file, columns, rows, run_files.status(folder))
+  planned = run_files.planned(folder)
   # Of a file that was thinned, the last iterations have no row.
-  if run.status == 'finished' and run.num_iterations + run.spacing <= planned:
+  ended = run.status in ('', 'finished')
+  if ended and run.num_iterations + run.spacing <= planned:
     done = f'{CUT_SHORT}, {run.num_iterations} of {planned} iterations'
     return dataclasses.replace(run, status=done)
   return run
-
-
-def _planned(folder: pathlib.Path) -> int:
-  """Iterations of a run's configuration; 0 where it has none."""
-  path = folder / 'config.gin'
-  if not path.is_file():
-    return 0
-  match = _ITERATIONS.search(_read_text(path))
-  return int(match[1]) if match else 0
 
 
 def _read_parts(folder: pathlib.Path) -> Run | None:
@@ -188,9 +180,12 @@ def _read_parts(folder: pathlib.Path) -> Run | None:
   started = [part for part in parts if metrics_file(part) is not None]
   if not started:
     raise UserError(f'{folder} holds no metrics.csv: name the folder of a run')
-  found = [run for part in started if (run := read(part)) is not None]
-  status = run_parts.worst([_read_status(part) for part in parts])
-  return run_parts.join(folder, found, status)
+  found = {part: run for part in started if (run := read(part)) is not None}
+  status = run_parts.worst([
+      found[part].status if part in found else run_files.status(part)
+      for part in parts
+  ])
+  return run_parts.join(folder, list(found.values()), status)
 
 
 def read_environment(folder: pathlib.Path) -> str:
@@ -201,13 +196,7 @@ def read_environment(folder: pathlib.Path) -> str:
   Args:
     folder: of the run.
   """
-  whole_and_parts = (folder, *run_parts.find(folder))
-  paths = (x / 'config.gin' for x in whole_and_parts)
-  path = next((x for x in paths if x.is_file()), None)
-  if path is None:
-    return ''
-  text = _read_text(path)
-  return next((x for key, x in _ENVIRONMENTS.items() if key in text), '')
+  return run_files.environment((folder, *run_parts.find(folder)))
 
 
 def cut_to_common(there: Sequence[Run], column: str) -> list[Run]:
@@ -239,18 +228,6 @@ def metrics_file(folder: pathlib.Path) -> pathlib.Path | None:
   """The file with a run's rows, None where the folder has none."""
   paths = (folder / name for name in FILES)
   return next((path for path in paths if path.is_file()), None)
-
-
-def _read_text(path: pathlib.Path) -> str:
-  try:
-    data = path.read_bytes()
-    data = gzip.decompress(data) if path.suffix == '.gz' else data
-    return data.decode().replace('\r\n', '\n')
-  except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-    reason = getattr(error, 'strerror', None) or error
-    raise UserError(
-        f'{path} cannot be read ({reason}): restore it, or take it away'
-    ) from error
 
 
 def _parse(
@@ -289,17 +266,3 @@ def _check_keys(path: pathlib.Path, rows: np.ndarray) -> None:
         f'{path} has two rows of seed {seed}, iteration {iteration}: take one '
         'out'
     )
-
-
-def _read_status(folder: pathlib.Path) -> str:
-  path = folder / 'run.json'
-  if not path.is_file():
-    return ''
-  try:
-    description = json.loads(_read_text(path))
-  except json.JSONDecodeError as error:
-    raise UserError(
-        f'{path} is not JSON ({error}): restore it, or take it away'
-    ) from error
-  is_mapping = isinstance(description, Mapping)
-  return str(description.get('status', '')) if is_mapping else ''

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import runs, suites
+from implicit_underparam.figures import run_files, run_parts, runs, suites
 
 SMOKE, LAPTOP, PAPER = SCALES = ('smoke', 'laptop', 'paper')
 SWEEP = 'sweep.json'
@@ -36,10 +36,9 @@ _ATARI = Size(500 * _ITERATION, 200 * _ONLINE_ITERATION, 6_000)
 _SIZES: Mapping[suites.Suite, Size] = {
     suites.ATARI: _ATARI,
     suites.ATARI_ONLINE: _ATARI,
-    # The paper has no MinAtar, and the theory at one size.
+    # The paper has no MinAtar.
     suites.MINATAR: Size(math.inf, math.inf, 1_000),
     suites.MUJOCO: Size(1e6, 1e6, 1_000),
-    suites.THEORY: Size(0, 0, 0),
 }
 # The bar plots are of iteration 100.
 _OWN_SIZES: Mapping[str, Size] = {
@@ -50,7 +49,11 @@ _OWN_SIZES: Mapping[str, Size] = {
     'ATARI-RAINBOW': _ATARI._replace(online=100 * _ONLINE_ITERATION),
     'ATARI-RAINBOWPEN': _ATARI._replace(online=100 * _ONLINE_ITERATION),
 }
-_GRIDWORLD = Size(500, 500, 50)  # Fitting iterations.
+_BY_ITERATIONS: Mapping[suites.Suite, Size] = {
+    suites.GRIDWORLD: Size(500, 500, 50),
+    # There is one size; the shortest of its runs has 7.
+    suites.THEORY: Size(7, 7, 7),
+}
 
 
 def of(
@@ -81,7 +84,8 @@ def stated(run: runs.Run) -> str:
   """What the sweep that made a run says; '' where there is none.
 
   Args:
-    run: in the folder of the sweep, at most some folders below.
+    run: in the folder of the sweep, at most some folders below, or a copy
+      whose run.json says it.
 
   Raises:
     UserError: the sweep's file cannot be read.
@@ -89,6 +93,11 @@ def stated(run: runs.Run) -> str:
   path = run.path.absolute()
   # That of a run whose seeds lie in parts is its folder.
   folder = path if path.is_dir() else path.parent
+  whole_and_parts = (folder, *run_parts.find(folder))
+  for part in whole_and_parts:
+    scale = run_files.description(part).get('scale')
+    if scale in SCALES:
+      return scale
   for parent in list(folder.parents)[:_DEPTH]:
     file = parent / SWEEP
     if file.is_file():
@@ -100,20 +109,26 @@ def stated(run: runs.Run) -> str:
 def _in_sweep(path: pathlib.Path, name: str) -> str:
   try:
     sweep = json.loads(path.read_bytes())
-    scale, names = sweep['scale'], list(sweep['runs'])
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    # The seeds of a run may lie in parts, as NAME/seeds_0_1.
+    found = [
+        of_run.get('scale', sweep['scale'])
+        for x, of_run in sweep['runs'].items()
+        if x == name or x.startswith(f'{name}/')
+    ]
+  except (
+      OSError, ValueError, KeyError, TypeError, AttributeError
+  ) as error:
     raise UserError(
         f'{path} is not the file of a sweep ({error}): restore it, or take it '
         'away'
     ) from error
-  # The seeds of a run may lie in parts, as NAME/seeds_0_1.
-  is_there = any(x == name or x.startswith(f'{name}/') for x in names)
-  return scale if is_there and scale in SCALES else ''
+  known = [x for x in found if x in SCALES]
+  return min(known, key=SCALES.index, default='')
 
 
 def _by_size(run: runs.Run, suite: suites.Suite, experiment: str) -> str:
-  if suite is suites.GRIDWORLD:
-    size = _GRIDWORLD
+  if suite in _BY_ITERATIONS:
+    size = _BY_ITERATIONS[suite]
     length, paper = run.num_iterations, size.offline
   else:
     size = _OWN_SIZES.get(experiment, _SIZES[suite])

@@ -192,25 +192,24 @@ def tied(values: np.ndarray) -> np.ndarray:
     values: [..., n].
 
   Returns:
-    [..., n], in which neighbours in size that differ by less than TIE of it
-    are the smallest of them.
+    [..., n], in which those are equal that differ from the smallest of them
+    by less than TIE of it.
   """
   order = np.argsort(values, axis=-1)
-  rising = np.take_along_axis(values, order, -1)
-  low, high = rising[..., :-1], rising[..., 1:]
-  size = np.maximum(np.abs(low), np.abs(high))
-  with np.errstate(invalid='ignore'):  # Of infinities.
-    near = (high - low <= TIE * size) & np.isfinite(size)
-  first = np.ones(rising.shape, bool)
-  first[..., 1:] = ~(near | (low == high))
-  group = np.maximum.accumulate(
-      np.where(first, np.arange(rising.shape[-1]), 0), axis=-1
-  )
-  found = np.empty_like(rising)
+  rising = np.moveaxis(np.take_along_axis(values, order, -1), -1, 0)
+  groups = np.empty_like(rising)
+  first = rising[:1]
+  for i, value in enumerate(rising):
+    size = np.maximum(np.abs(first), np.abs(value))
+    with np.errstate(invalid='ignore'):  # Of infinities.
+      near = (value - first <= TIE * size) & np.isfinite(size)
+    first = np.where(near | (value == first), first, value)
+    groups[i] = first[0]
+  found = np.empty_like(groups)
   np.put_along_axis(
-      found, order, np.take_along_axis(rising, group, -1), -1
+      np.moveaxis(found, 0, -1), order, np.moveaxis(groups, 0, -1), -1
   )
-  return found
+  return np.moveaxis(found, 0, -1)
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

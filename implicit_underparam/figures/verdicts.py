@@ -182,13 +182,7 @@ def _notes(
   if effect.count < PLANNED_SEEDS:
     notes.append(_seeds(effect.count))
   for name, run, values in zip(claim.runs, found, numbers, strict=True):
-    if run.status not in ('', 'finished'):
-      notes.append(f'{name}: {run.status}')
-    if run.spacing > 1:
-      # What is taken of a running mean differs with the rows that are left.
-      notes.append(f'{name}: one row in {run.spacing} iterations')
-    for seed, iteration in run.stopped().items():
-      notes.append(f'{name}: seed {seed} stopped at iteration {iteration}')
+    notes += [f'{name}: {x}' for x in run.notes()]
     undefined = [seed for seed, x in values.items() if math.isnan(x)]
     if undefined:
       listed = ', '.join(map(str, undefined))

@@ -136,7 +136,7 @@ def _refusal(text: str) -> str:
         'the cluster wants a token: set RAY_AUTH_MODE=token, and have the '
         "cluster's in ~/.ray/auth_token or RAY_AUTH_TOKEN"
     )
-  if 'gcs_client' in text:
+  if 'gcs_client' in text or 'any running Ray instance' in text:
     return (
         'no Ray cluster answers there: give host:6379, ray://host:10001 or '
         "auto, or '' to start Ray on this machine"

@@ -54,6 +54,21 @@ class CommandTest(parameterized.TestCase):
     self.assertEqual(result.stdout.splitlines(), [
         str(out / 'figure_a11a.png'), str(out / 'figure_a11a.pdf')])
 
+  def test_a_variant_overwrites_nothing(self):
+    runs, out = self.folder / 'two', self.folder / 'variants'
+    for name in ('offline_fqi', 'oracle'):
+      for ending in ('', '_lr5e-3'):
+        synthetic_runs.gridworld(runs / f'{name}{ending}', [20, 45, 40, 30])
+    for variant in ('', 'lr5e-3'):
+      with contextlib.redirect_stdout(io.StringIO()):
+        self.assertIsNone(_error(
+            [], figure='a11a', claims=True, runs=str(runs), out=str(out),
+            variant=variant))
+    self.assertEqual(
+        {path.relative_to(out).as_posix() for path in out.rglob('*.*')},
+        {f'{x}figure_a11a.{y}' for x in ('', 'lr5e-3/') for y in ('png', 'pdf')}
+        | {'claims.md', 'claims_lr5e-3.md'})
+
   def test_all_and_claims(self):
     out = self.folder / 'all'
     output, errors = io.StringIO(), io.StringIO()

@@ -178,7 +178,7 @@ class EntriesTest(_FolderTest):
     judged, = (x for x in found if x.scale)
     self.assertEqual(
         (judged.verdict, judged.agree, judged.seeds, judged.scale),
-        ('does not hold', '2/3', 3, 'paper'))
+        ('does not hold', '2/3', 3, 'smoke'))
     self.assertEqual(
         ledger_report.effect_text(judged), 'holds on 2 of 3 instances')
     self.assertIn('seed 1, k = 2', judged.notes)
@@ -225,7 +225,7 @@ class HeadlinesTest(_FolderTest):
           'recursion_printed_error': {0: printed},
           'recursion_error': {0: corrected}})
       (self.folder / name / 'config.gin').write_text('@TheoryLoop()\n')
-    head = self._heads()['TH-QRECUR', 'paper']
+    head = self._heads()['TH-QRECUR', 'smoke']
     self.assertEqual(head.verdict, 'does not hold')
     self.assertEqual(
         {(x.counts, x.verdict) for x in head.parts if x.scale},
@@ -262,7 +262,8 @@ class ScalesTest(_FolderTest):
       ('MINATAR-ON', 'MINATAR', 11, 5, 1e7, 1e7, 'laptop'),
       ('GYM-ON', 'MUJOCO', 11, 5, 9, 100_000, 'paper'),
       ('GYM-OFF', 'MUJOCO', 11, 5, 99_999, 0, 'laptop'),
-      ('TH-SV', 'THEORY', 2, 1, 1, 0, 'paper'),
+      ('TH-SV', 'THEORY', 7, 1, 1, 0, 'paper'),
+      ('TH-SV', 'THEORY', 3, 1, 1, 0, 'smoke'),
   )
   def test_sizes(self, id_, suite, rows, seeds, updates, steps, expected):
     folder = synthetic_runs.write(
@@ -288,6 +289,21 @@ class ScalesTest(_FolderTest):
         {'scale': scale, 'runs': {name: {}}, 'command': 'x'}))
     run = runs.read(self.folder / folder)
     self.assertEqual(scales.of([run], suites.GRIDWORLD, ''), expected)
+
+  def test_a_run_of_a_sweep_in_two_scales_and_its_copy_say_their_own(self):
+    synthetic_runs.gridworld(self.folder / 'a', [1.0] * 60, 5)
+    for of_run, of_copy, expected in (
+        ({'scale': 'smoke'}, None, 'smoke'),
+        ({'scale': 'laptop'}, None, 'laptop'),
+        ({'scale': 'laptop'}, 'smoke', 'smoke'),
+        ({}, None, 'smoke'),
+    ):
+      (self.folder / 'sweep.json').write_text(json.dumps(
+          {'scale': 'smoke', 'runs': {'a': of_run}}))
+      (self.folder / 'a' / 'run.json').write_text(json.dumps(
+          {'status': 'finished', 'scale': of_copy}))
+      run = runs.read(self.folder / 'a')
+      self.assertEqual(scales.of([run], suites.GRIDWORLD, ''), expected)
 
   def test_the_smallest_of_what_is_compared(self):
     there = [

@@ -2,6 +2,7 @@ import contextlib
 import dataclasses
 import io
 import itertools
+import json
 import pathlib
 import tempfile
 
@@ -266,6 +267,23 @@ class JudgeTest(parameterized.TestCase):
     self.assertEqual(row.notes, ('Breakout: 4 seeds', 'SpaceInvaders: not run'))
     self.assertEqual(row.effect.count, 9)
     self.assertEqual(set(row.by_game), {'Asterix', 'Breakout'})
+
+  def test_what_weakens_a_game_s_run_is_told(self):
+    for name, status in (('a', 'failed'), ('b', 'finished')):
+      folder = self.folder / 'Breakout' / name
+      synthetic_runs.minatar(folder, _down(20).tolist(), 5)
+      (folder / 'run.json').write_text(json.dumps({'status': status}))
+    with (folder / 'config.gin').open('a') as file:
+      file.write('\nRunner.num_iterations = 999\n')
+    header, *rows = (folder / 'metrics.csv').read_text().splitlines()
+    rows = [x for x in rows if int(x.split(',')[1]) % 2]
+    (folder / 'metrics.csv').write_text('\n'.join([header, *rows]) + '\n')
+    row = self._judge()
+    length = int(rows[-1].split(',')[1]) + 1
+    self.assertEqual(row.notes[:3], (
+        'Breakout, a: failed',
+        f'Breakout, b: cut short, {length} of 999 iterations',
+        'Breakout, b: one row in 2 iterations'))
 
   def test_a_game_where_it_is_undefined_is_told_and_left_out(self):
     for game in _GAMES:

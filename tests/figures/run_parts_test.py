@@ -75,6 +75,14 @@ class RunPartsTest(parameterized.TestCase):
       self._part(f'seeds_{i}', (i,), status=status)
     self.assertEqual(runs.read(self.folder / 'whole').status, expected)
 
+  def test_a_part_that_is_cut_short(self):
+    for i in range(2):
+      part = self._part(f'seeds_{2 * i}', (2 * i,), status='finished')
+      (part / 'config.gin').write_text(f'Runner.num_iterations = {3 + i}\n')
+    self.assertEqual(
+        runs.read(self.folder / 'whole').status,
+        'cut short, 3 of 4 iterations')
+
   def test_a_part_without_a_row(self):
     self._part('seeds_0', (0,), status='finished')
     empty = self.folder / 'whole' / 'seeds_1'

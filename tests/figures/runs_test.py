@@ -56,7 +56,8 @@ class ReadTest(parameterized.TestCase):
 
   @parameterized.parameters(
       ('finished', 9, 'cut short, 9 of 10 iterations'),
-      ('finished', 10, 'finished'), ('running', 9, 'running'))
+      ('finished', 10, 'finished'), ('running', 9, 'running'),
+      (None, 9, 'cut short, 9 of 10 iterations'), (None, 10, ''))
   def test_rows_that_a_finished_run_lacks(self, status, rows, expected):
     path = synthetic_runs.gridworld(
         self.folder / 'run', [30.0] * rows, status=status)

@@ -161,6 +161,27 @@ class PreflightTest(absltest.TestCase):
     text = preflight.describe(wrong, 3)
     self.assertIn('(2 of 3 runs are wrong); nothing was started', text)
 
+  def test_what_is_there_and_goes_on_has_the_same_bindings(self):
+    base_dir = pathlib.Path(self.create_tempdir().full_path)
+    (base_dir / 'a').mkdir()
+    config = base_dir / 'a' / 'config.gin'
+    file = 'gin_configs/gridworld/offline_fqi.gin'
+    same = (
+        'FittedIteration.gradient_steps = 200\nRunner.seeds = (0, 1)\n'
+        'Runner.num_iterations = 3\nunused.here = 4\n')
+    for text, expected in (
+        (same, ''), (same.replace('200', '10'), 'gradient_steps was 10 '),
+        (same.replace('(0, 1)', '(0,)'), r'was \(0,\) .* is \(0, 1\) now'),
+    ):
+      config.write_text(text)
+      wrong = preflight.check(
+          [Run('a', gin_files=(file,), seeds=(0, 1)),
+           Run('new', gin_files=(file,))], str(base_dir))
+      self.assertLen(wrong, bool(expected))
+      if wrong:
+        self.assertRegex(wrong[0].error, expected)
+        self.assertIn(f'the run in {base_dir}/a was', wrong[0].error)
+
   def test_nothing_to_check_takes_no_process(self):
     self.assertEqual(preflight.check([Preparation('a')], '/D'), [])
 

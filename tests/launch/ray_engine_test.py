@@ -183,7 +183,7 @@ class CheckTest(parameterized.TestCase):
     with (
         mock.patch.dict(os.environ, {'RAY_TMPDIR': folder}),
         self.assertRaisesRegex(
-            SweepError, '^--ray_address=auto: [^\n]*not find any[^\n]*$'),
+            SweepError, '^--ray_address=auto: no Ray cluster answers[^\n]*$'),
     ):
       ray_engine.RayEngine(pathlib.Path('c'), 'auto').check([Resources()])
 
@@ -208,6 +208,10 @@ class CheckTest(parameterized.TestCase):
     self.assertIn('RAY_AUTH_MODE=token', ray_cluster._refusal(text))
 
   def test_what_is_no_cluster_is_said_in_words(self):
+    self.assertStartsWith(
+        ray_cluster._refusal(
+            'ConnectionError: Could not find any running Ray instance. Please'),
+        'no Ray cluster answers there: give ')
     text = '[2026-01-01] gcs_client.cc:210: RpcError: RPC Error message: x'
     self.assertStartsWith(
         ray_cluster._refusal(text), 'no Ray cluster answers there: give ')

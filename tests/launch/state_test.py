@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import socket
+import subprocess
 import time
 
 from absl.testing import absltest, parameterized
@@ -44,7 +46,8 @@ class StateTest(absltest.TestCase):
         'format': 1, **_ABOUT, 'state': 'failed', 'runs': {'g/a': {
             'state': 'failed', 'reason': 'why', 'attempts': 1,
             'log': 'logs/g/a.txt', 'command': ['python', 'x'], 'minutes': 3.0,
-            'seeds': [0, 1], 'after': ['b'], 'cpus': 2, 'gpus': 0.5, 'tpus': 0,
+            'scale': 'laptop', 'seeds': [0, 1], 'after': ['b'],
+            'cpus': 2, 'gpus': 0.5, 'tpus': 0,
         }},
     })
 
@@ -175,8 +178,21 @@ class StatusTest(parameterized.TestCase):
     record = {**self.record(), 'state': state_, 'updated': self.now - age}
     self.assertEqual(status.is_alive(record), alive)
 
+  def test_a_driver_that_this_machine_has_no_more_is_dead(self):
+    gone = subprocess.Popen(['true'])
+    gone.wait()
+    for pid, host, alive in (
+        (os.getpid(), socket.gethostname(), True),
+        (gone.pid, socket.gethostname(), False),
+        (gone.pid, 'another', True),
+    ):
+      record = {**self.record(), 'pid': pid, 'host': host}
+      self.assertEqual(status.is_alive(record), alive)
+
   @parameterized.parameters(
-      (None, 'holds no sweep.json'), ('{"sweep": "s", "ru', 'is damaged'))
+      (None, 'holds no sweep.json'), ('{"sweep": "s", "ru', 'is damaged'),
+      ('{"runs": {"a": {}}}', 'is damaged'),
+      ('{"runs": {"a": {"state": "odd"}}}', 'is damaged'))
   def test_what_cannot_be_shown_is_one_line(self, text, expected):
     if text is not None:
       (self.base_dir / state.FILE).write_text(text)

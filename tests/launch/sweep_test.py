@@ -1,8 +1,10 @@
 """The sweeps as data: every experiment, its runs and their configurations."""
 
+import json
 import pathlib
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -240,8 +242,9 @@ class OtherScaleTest(absltest.TestCase):
     tasks, run = self.tasks['laptop'], record['runs'][name]
     for known, expected in (
         ({}, set()), ({'state': 'waiting', 'attempts': 0}, set()),
-        ({'state': 'done'}, {name}), ({'state': 'running', 'attempts': 1},
-                                      {name})):
+        ({'state': 'done'}, {name}),
+        ({'state': 'failed', 'attempts': 1}, set()),
+        ({'state': 'running', 'attempts': 1}, {name})):
       run.update(state='', attempts=0)
       run.update(known)
       self.assertEqual(
@@ -323,6 +326,40 @@ class CommandTest(absltest.TestCase):
     self.assertEqual(result.returncode, 1)
     self.assertLen(result.stderr.strip().splitlines(), 1)
     self.assertIn('did you mean gridworld', result.stderr)
+
+  def test_a_smoke_sweep_to_its_report_and_at_another_scale(self):
+    folder = pathlib.Path(self.create_tempdir().full_path)
+    made, copy = folder / 'made', folder / 'copy'
+    command = ('launch.sweep', '--sweep=theory', '--only=^kernel_psd$',
+               '--retries=0')
+    result = self.run_module(
+        *command, '--scale=smoke', f'--base_dir={made}')
+    self.assertEqual(result.returncode, 0, result.stderr)
+    self.assertIn('1 of 1 runs are finished', result.stdout)
+    self.assertIn('kernel_psd', (made / 'report.html').read_text())
+    record = json.loads((made / 'sweep.json').read_text())
+    self.assertEqual(record['runs']['kernel_psd']['scale'], 'smoke')
+    status = self.run_module('launch.sweep', '--status', f'--base_dir={made}')
+    self.assertIn('smoke, engine local: finished\n1 done', status.stdout)
+    # A folder that remembers nothing is not taken at its word, ever.
+    shutil.copytree(made / 'kernel_psd', copy / 'kernel_psd')
+    for _ in range(2):
+      result = self.run_module(
+          *command, '--scale=paper', f'--base_dir={copy}')
+      self.assertEqual(result.returncode, 1)
+      self.assertRegex(
+          result.stderr,
+          r'^error: kernel_psd: Runner.seeds was \(0, 1\) .*nothing was start')
+      self.assertLen(result.stderr.strip().splitlines(), 1)
+      self.assertFalse((copy / 'sweep.json').exists())
+
+  def test_a_scale_without_runs_is_one_line(self):
+    path = self.create_tempfile('mine.py', (
+        'from launch.experiment import Sweep\n'
+        "SWEEP = Sweep('t', (), (), {'laptop': ()})\n"))
+    result = self.run_module(
+        'launch.sweep', f'--sweep={path.full_path}', '--base_dir=/tmp/x')
+    self.assertRegex(result.stderr, '^error: .*it has no run at --scale=lap')
 
   def test_so_is_a_folder_that_nothing_opens(self):
     result = self.run_module(
