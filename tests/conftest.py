@@ -1,5 +1,6 @@
 """Settings for every test."""
 
+import gc
 import os
 import pathlib
 import sys
@@ -31,6 +32,10 @@ os.environ.setdefault(
     os.path.join(os.environ.get('TMPDIR', '/tmp'), 'iup_test_programs'),
 )
 os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+
+# JAX keeps objects by the million for what it has compiled, and every full
+# collection looks at all of them.
+gc.set_threshold(100_000, 20, 100)
 
 # A test tries the same examples each time: `--hypothesis-profile=default`
 # looks for others.

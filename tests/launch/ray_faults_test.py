@@ -29,8 +29,8 @@ _SETTINGS = {
 _MEMORY = 80 * 2**20
 _BINDINGS = (
     *small_runs.BINDINGS,
-    'Runner.num_iterations = 600',
-    'Runner.checkpoint_every = 20',
+    'Runner.num_iterations = 300',
+    'Runner.checkpoint_every = 10',
 )
 _TRAINING = f"""
 from launch.experiment import Sweep
@@ -113,7 +113,7 @@ class RayFaultTest(fault_cases.FaultCases, absltest.TestCase):
         cwd=fault_cases.ROOT, env=environment,
     ) as process:  # fmt: skip
       self.addCleanup(process.kill)
-      for row in (chance.randrange(40, 120), chance.randrange(180, 300)):
+      for row in (chance.randrange(20, 60), chance.randrange(90, 150)):
         self.until(
             lambda row=row: self.rows() > row or process.poll() is not None)
         for child in sorted(self.commands().items())[-1]:
