@@ -27,7 +27,7 @@ class Wrong(NamedTuple):
 def check(tasks: Sequence[Task], base_dir: str) -> list[Wrong]:
   """The runs that name a file, a binding or a value that there is not.
 
-  Also those that are there already, unfinished, with another configuration.
+  Also those whose folder has a run with another configuration.
 
   Args:
     tasks: those that are to be started.

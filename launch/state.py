@@ -55,7 +55,6 @@ class State:
         'ended': None,
         'runs': before.get('runs', {}),
     }
-    self._scale = about.get('scale', '')
     self._written = 0.0
 
   def plan(self, task: Task, command: Sequence[str], finished: bool) -> None:
@@ -67,13 +66,13 @@ class State:
       finished: whether its folder says that it is.
     """
     known = self._record['runs'].get(task.name, {})
+    scale = self._record.get('scale', '')
     self._record['runs'][task.name] = {
         'started': None,
         'ended': None,
         'attempts': 0,
-        'scale': self._scale,
         **known,
-        **({} if finished else {'scale': self._scale}),
+        'scale': finished and known.get('scale') or scale,
         'state': DONE if finished else WAITING,
         'reason': '',
         'log': f'logs/{task.name}.txt',
@@ -97,6 +96,10 @@ class State:
     elif state in (DONE, FAILED):
       run['ended'] = time.time()
     self.write()
+
+  def of(self, name: str) -> str:
+    """The state that a task has now."""
+    return self._record['runs'][name]['state']
 
   def attempt(self, name: str) -> int:
     """Counts one more attempt at a task."""

@@ -187,17 +187,13 @@ def _execute(
   record.end('failed' if failed else 'finished')
   print(f'{len(tasks) - len(failed)} of {len(tasks)} runs are finished')
   for failure in failed:
-    print(_told(failure, log_file(logs, failure)))
+    if record.of(failure) == state.BLOCKED:
+      print(f'not started: {failure}, what it waits for has failed')
+    else:
+      print(f'failed: {failure}, see {log_file(logs, failure)}')
   if FLAGS.report:
     _write_report(base_dir)
   return 1 if failed else 0
-
-
-def _told(failure: str, log: pathlib.Path) -> str:
-  """Where to look; one that waited for another in vain has no log."""
-  if not log.exists():
-    return f'not started: {failure}, what it waits for has failed'
-  return f'failed: {failure}, see {log}'
 
 
 def _drive(

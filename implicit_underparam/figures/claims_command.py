@@ -39,8 +39,8 @@ def write_claims(
 def _named(
     path: pathlib.Path, collection: collection_lib.Collection
 ) -> pathlib.Path:
-  ending = f'_{collection.variant}' if collection.variant else ''
-  return path.with_name(f'{path.stem}{ending}{path.suffix}')
+  stem = collection_lib.full_name(path.stem, collection.variant)
+  return path.with_name(f'{stem}{path.suffix}')
 
 
 def _write(path: pathlib.Path, text: str) -> pathlib.Path:

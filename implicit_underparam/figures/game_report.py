@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 
-from implicit_underparam.figures import game_verdicts, runs, verdicts
+from implicit_underparam.figures import game_verdicts, verdicts
 from implicit_underparam.figures.families import Family
 from implicit_underparam.figures.game_verdicts import Games, Row
 from implicit_underparam.figures.markdown_tables import interval, number, table
@@ -202,15 +202,7 @@ def _scale(name: str, games: Games) -> tuple[str, ...]:
       f'`{name}`', str(len(there)), ' or '.join(map(str, seeds)),
       each('num_iterations'), each('environment_steps'),
       each('gradient_steps'),
-      '; '.join(x for game, run in there.items() for x in run_notes(game, run)),
+      '; '.join(
+          f'{game}: {x}' for game, run in there.items() for x in run.notes()
+      ),
   )
-
-
-def run_notes(game: str, run: runs.Run) -> list[str]:
-  """What weakens what a game's run says.
-
-  Args:
-    game: its name.
-    run: of it.
-  """
-  return [f'{game}: {x}' for x in run.notes()]

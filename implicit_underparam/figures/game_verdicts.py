@@ -21,7 +21,6 @@ from implicit_underparam.figures import (
 from implicit_underparam.figures.verdicts import Claim
 
 RETURN = 'eval_return'
-_UNDEFINED = ': undefined'
 _UNITLESS = ('rank correlation', 'growth ratio')
 
 
@@ -133,6 +132,7 @@ def judge(claim: Claim, games: Games) -> Row:
   """
   values: dict[str, np.ndarray] = {}
   notes: list[str] = []
+  is_undefined = False
   is_mean = claim.over_games == 'mean'
   # As `improvement` has it, which the bars are drawn by.
   trained = games.trained or not is_mean
@@ -150,15 +150,15 @@ def judge(claim: Claim, games: Games) -> Row:
     by_run = [verdicts.per_seed(run, claim, trained) for run in there]
     numbers = _common(by_run)
     if not len(numbers):
-      notes.append(f'{game}{_UNDEFINED}')
+      notes.append(f'{game}: undefined')
+      is_undefined = True
       continue
     values[game] = numbers
     if len(numbers) < max(map(len, by_run)):
       notes.append(f'{game}: {_seeds(len(numbers))}')
   if not values:
-    undefined = any(note.endswith(_UNDEFINED) for note in notes)
-    verdict = verdicts.UNCLEAR if undefined else verdicts.NOT_RUN
-    return Row(claim, None, verdict, {}, 0, tuple(notes) * undefined)
+    verdict = verdicts.UNCLEAR if is_undefined else verdicts.NOT_RUN
+    return Row(claim, None, verdict, {}, 0, tuple(notes) * is_undefined)
   if not is_mean:
     return _improved(claim, values, notes)
   divided = not (games.in_points and len(values) == 1)

@@ -6,14 +6,13 @@ judged where they are stated, and brought into one form.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from implicit_underparam.figures import (
   claims,
   experiments,
   game_verdicts,
   ledger_theory,
-  runs,
   scales,
   suites,
   verdicts,
@@ -146,23 +145,20 @@ def _of_games(
     return entry(claim.id, _text(claim), row.verdict, counts)
   found = [*itertools.chain.from_iterable(there.values())]
   names = ' − '.join(f'`{name}`' for name in claim.runs)
+  seeds = min(len(run.seeds) for run in found)
+  notes = [*row.notes]
+  if seeds < verdicts.PLANNED_SEEDS:
+    notes.append(f'{seeds} seed{"s" * (seeds != 1)}')
   return entry(
       claim.id, _text(claim), row.verdict, counts,
       scale=scales.of(found, games.suite, claim.id),
       setting=f'{names}; {scales.numbers(found, games.suite)}',
-      seeds=min(len(run.seeds) for run in found),
+      seeds=seeds,
       games=', '.join(there),
       effect=row.effect,
       agree=f'{row.agree}/{len(row.by_game)}' if row.by_game else '',
-      notes='; '.join((*row.notes, *_weak(there))),
+      notes='; '.join(notes),
   )
-
-
-def _weak(there: Mapping[str, Sequence[runs.Run]]) -> Iterator[str]:
-  """That seeds are few."""
-  seeds = min(len(run.seeds) for found in there.values() for run in found)
-  if seeds < verdicts.PLANNED_SEEDS:
-    yield f'{seeds} seed{"" if seeds == 1 else "s"}'
 
 
 def _text(claim: verdicts.Claim) -> str:

@@ -56,7 +56,8 @@ def join(
   rows = np.concatenate([part.rows for part in parts])
   order = np.lexsort((rows[:, 0], rows[:, 1]))
   return dataclasses.replace(
-      parts[0], path=folder, rows=rows[order], status=status
+      parts[0], path=folder, rows=rows[order], status=status,
+      scale=next((x.scale for x in parts if x.scale), ''),
   )
 
 

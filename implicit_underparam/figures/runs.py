@@ -44,12 +44,14 @@ class Run:
     rows: [rows, columns] float64.
     status: of run.json; '' where there is none; 'cut short, ...' where one of
       these says or leaves open that it ended, and the last rows are missing.
+    scale: of run.json, where a copy's says it; else ''.
   """
 
   path: pathlib.Path
   columns: tuple[str, ...]
   rows: np.ndarray
   status: str = ''
+  scale: str = ''
 
   @functools.cached_property
   def seeds(self) -> np.ndarray:
@@ -165,7 +167,11 @@ def read(path: str | os.PathLike[str]) -> Run | None:
     )
   rows = _parse(file, lines[1:], len(columns))
   _check_keys(file, rows)
-  run = Run(file, columns, rows, run_files.status(folder))
+  description = run_files.description(folder)
+  run = Run(
+      file, columns, rows, str(description.get('status', '')),
+      str(description.get('scale', '')),
+  )
   planned = run_files.planned(folder)
   # Of a file that was thinned, the last iterations have no row.
   ended = run.status in ('', 'finished')

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from implicit_underparam.errors import UserError
-from implicit_underparam.figures import run_files, run_parts, runs, suites
+from implicit_underparam.figures import runs, suites
 
 SMOKE, LAPTOP, PAPER = SCALES = ('smoke', 'laptop', 'paper')
 SWEEP = 'sweep.json'
@@ -90,14 +90,11 @@ def stated(run: runs.Run) -> str:
   Raises:
     UserError: the sweep's file cannot be read.
   """
+  if run.scale in SCALES:
+    return run.scale
   path = run.path.absolute()
   # That of a run whose seeds lie in parts is its folder.
   folder = path if path.is_dir() else path.parent
-  whole_and_parts = (folder, *run_parts.find(folder))
-  for part in whole_and_parts:
-    scale = run_files.description(part).get('scale')
-    if scale in SCALES:
-      return scale
   for parent in list(folder.parents)[:_DEPTH]:
     file = parent / SWEEP
     if file.is_file():

@@ -196,20 +196,16 @@ def tied(values: np.ndarray) -> np.ndarray:
     by less than TIE of it.
   """
   order = np.argsort(values, axis=-1)
-  rising = np.moveaxis(np.take_along_axis(values, order, -1), -1, 0)
-  groups = np.empty_like(rising)
-  first = rising[:1]
-  for i, value in enumerate(rising):
+  rising = np.take_along_axis(values, order, -1)
+  for i in range(1, rising.shape[-1]):
+    first, value = rising[..., i - 1], rising[..., i]
     size = np.maximum(np.abs(first), np.abs(value))
     with np.errstate(invalid='ignore'):  # Of infinities.
       near = (value - first <= TIE * size) & np.isfinite(size)
-    first = np.where(near | (value == first), first, value)
-    groups[i] = first[0]
-  found = np.empty_like(groups)
-  np.put_along_axis(
-      np.moveaxis(found, 0, -1), order, np.moveaxis(groups, 0, -1), -1
-  )
-  return np.moveaxis(found, 0, -1)
+    rising[..., i] = np.where(near | (value == first), first, value)
+  found = np.empty_like(rising)
+  np.put_along_axis(found, order, rising, -1)
+  return found
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

@@ -353,6 +353,23 @@ class CommandTest(absltest.TestCase):
       self.assertLen(result.stderr.strip().splitlines(), 1)
       self.assertFalse((copy / 'sweep.json').exists())
 
+  def test_what_waits_for_a_failure_is_not_said_to_have_a_log(self):
+    path = self.create_tempfile('mine.py', (
+        'from launch.experiment import Sweep\n'
+        'from launch.run import Run\n'
+        "FILES = ('gin_configs/gridworld/offline_fqi.gin',)\n"
+        "BAD = ('Runner.num_iterations = -1',)\n"
+        "SWEEP = Sweep('t', (), (), {'laptop': (\n"
+        "    Run('a', gin_files=FILES, gin_bindings=BAD),\n"
+        "    Run('b', gin_files=FILES, after=('a',)))})\n"))
+    folder = self.create_tempdir().full_path
+    result = self.run_module(
+        'launch.sweep', f'--sweep={path.full_path}', f'--base_dir={folder}',
+        '--retries=0', '--noreport')
+    self.assertEqual(result.returncode, 1, result.stderr)
+    self.assertIn(f'failed: a, see {folder}/logs/a.txt\n', result.stdout)
+    self.assertIn('not started: b, what it waits for has', result.stdout)
+
   def test_a_scale_without_runs_is_one_line(self):
     path = self.create_tempfile('mine.py', (
         'from launch.experiment import Sweep\n'
