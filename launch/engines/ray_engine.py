@@ -117,7 +117,12 @@ class RayEngine:
     """See `Engine`."""
     if self._is_gone:
       return
-    for reference in self._jobs:
+    # Those that wait, the last first: else one starts in the place of another
+    # that was stopped.
+    waiting_first = sorted(
+        reversed(self._jobs), key=lambda x: self._jobs[x] not in self._queued
+    )
+    for reference in waiting_first:
       self._ray.cancel(reference)
     self._ended(list(self._jobs), _TIME_TO_STOP)
     self._jobs.clear()

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from unittest import mock
 
 import fault_cases
@@ -25,6 +26,8 @@ _SETTINGS = {
     # Else workers wait for whatever else the machine does.
     'RAY_worker_niceness': '0',
     'RAY_raylet_start_wait_time_s': '40',
+    # Else it stops runs when other tests have the machine's memory.
+    'RAY_memory_monitor_refresh_ms': '0',
 }
 _MEMORY = 80 * 2**20
 _BINDINGS = (
@@ -63,6 +66,15 @@ def _start(tries=3):
     if tries == 1:
       raise
     return _start(tries - 1)
+
+
+def _slowed(function):
+  """As of a driver that has to wait for a core after each call."""
+  def slow(*arguments):
+    function(*arguments)
+    time.sleep(1.0)
+
+  return slow
 
 
 def setUpModule():
@@ -148,9 +160,15 @@ class RayFaultTest(fault_cases.FaultCases, absltest.TestCase):
       )
       engine.start(Job(
           name, words, self.folder / name, Resources(cpus=cpus), 1.0, 1))
-    self.until(lambda: engine.poll() or engine.queued() == {'waits'})
+    ended = []
+    self.until(
+        lambda: ended.extend(engine.poll()) or ended
+        or engine.queued() == {'waits'})
+    self.assertEmpty(ended)
     self.until((self.folder / 'running').exists)
-    engine.stop()
+    ray = engine._ray
+    with mock.patch.object(ray, 'cancel', _slowed(ray.cancel)):
+      engine.stop()
     self.assertEqual(engine.poll(), [])
     self.assertFalse((self.folder / 'waits').exists())
     self.until(lambda: not self.commands())
