@@ -18,7 +18,7 @@ from absl import app, logging
 def errors_of(
     plan: Sequence[dict[str, Any]],
 ) -> list[dict[str, str]]:
-  """The configurations that cannot be parsed, or are of another run there.
+  """The configurations that cannot be parsed or built, or differ from a run's.
 
   Args:
     plan: name, gin_files and gin_bindings of each, and base_dir of some.
@@ -29,16 +29,18 @@ def errors_of(
   # Imported late: gin's configurables need JAX.
   import gin
 
-  from implicit_underparam import configuration, errors, run_config
-  from implicit_underparam import runner as runner  # Registers what it has.
+  from implicit_underparam import configuration, errors, run_config, runner
 
   found = []
   for entry in plan:
     gin.clear_config(clear_constants=True)
     try:
       configuration.parse(entry['gin_files'], entry['gin_bindings'])
-      if base_dir := entry.get('base_dir'):
+      if base_dir := entry.get('base_dir', ''):
         run_config.check_bindings(base_dir, gin.config_str())
+      # Builds what is bound, which refuses values; reads and makes no file.
+      with configuration.readable_errors():
+        runner.Runner(base_dir or entry['name'])
     except errors.UserError as error:
       found.append({'name': entry['name'], 'error': str(error)})
   return found

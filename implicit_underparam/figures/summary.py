@@ -13,6 +13,14 @@ if typing.TYPE_CHECKING:
 
 _RANK = ('srank', 'srank_free')
 _RETURNS = ('normalized_return', 'eval_return')
+# What a column's name does not tell.
+_LABELS = {
+    'normalized_return': 'normalized_return\n(0 uniform policy, 1 expert)',
+}
+_LEGEND = {
+    'srank': 'srank: all states',
+    'srank_free': 'srank_free: without the walls',
+}
 _FEW = 15  # Rows of a seed that are marked one by one.
 
 
@@ -89,9 +97,10 @@ def _draw_panel(
     axes.set_yscale('log')
   axes.set_xlabel(f'Iteration ({run.gradient_steps:,} gradient steps in all)')
   axes.xaxis.set_major_locator(ticker.MaxNLocator('auto', integer=True))
-  axes.set_ylabel(columns[0])
+  axes.set_ylabel(_LABELS.get(columns[0], columns[0]))
   if len(columns) > 1:
-    handles = map(drawing.legend_handle, styles, columns)
+    names = (_LEGEND.get(column, column) for column in columns)
+    handles = map(drawing.legend_handle, styles, names)
     axes.legend(handles=list(handles), fontsize=8)
 
 

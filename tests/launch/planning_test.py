@@ -152,14 +152,21 @@ class PreflightTest(absltest.TestCase):
         Run('grid', gin_files=(file,),
             gin_bindings=('Learner.penalty_coeficient = 0.1',)),
         Run('file', gin_files=('gin_configs/gridworld/none.gin',)),
+        Run('value', gin_files=(file,),
+            gin_bindings=('Runner.num_iterations = -1',)),
+        Run('inner', gin_files=(file,),
+            gin_bindings=("FittedIteration.gradient_steps = 2.5",)),
         Preparation('set'),
     ]
     wrong = preflight.check(runs_, '/D')
-    self.assertEqual([x.name for x in wrong], ['grid', 'file'])
+    self.assertEqual(
+        [x.name for x in wrong], ['grid', 'file', 'value', 'inner'])
     self.assertIn("did you mean 'penalty_coefficient'", wrong[0].error)
     self.assertIn('none.gin', wrong[1].error)
-    text = preflight.describe(wrong, 3)
-    self.assertIn('(2 of 3 runs are wrong); nothing was started', text)
+    self.assertIn('num_iterations', wrong[2].error)
+    self.assertIn('gradient_steps is 2.5', wrong[3].error)
+    text = preflight.describe(wrong, 5)
+    self.assertIn('(4 of 5 runs are wrong); nothing was started', text)
 
   def test_what_is_there_and_goes_on_has_the_same_bindings(self):
     base_dir = pathlib.Path(self.create_tempdir().full_path)
