@@ -357,11 +357,11 @@ class CommandTest(absltest.TestCase):
     path = self.create_tempfile('mine.py', (
         'from launch.experiment import Sweep\n'
         'from launch.run import Run\n'
-        "FILES = ('gin_configs/gridworld/offline_fqi.gin',)\n"
-        "BAD = ('Runner.num_iterations = -1',)\n"
+        "FILES = ('gin_configs/atari/dqn_offline.gin',)\n"
+        "NONE = ('OfflineData.path = \"/none\"',)\n"
         "SWEEP = Sweep('t', (), (), {'laptop': (\n"
-        "    Run('a', gin_files=FILES, gin_bindings=BAD),\n"
-        "    Run('b', gin_files=FILES, after=('a',)))})\n"))
+        "    Run('a', gin_files=FILES, gin_bindings=NONE),\n"
+        "    Run('b', gin_files=FILES, gin_bindings=NONE, after=('a',)))})\n"))
     folder = self.create_tempdir().full_path
     result = self.run_module(
         'launch.sweep', f'--sweep={path.full_path}', f'--base_dir={folder}',
