@@ -158,7 +158,7 @@ class OfflineDataTest(parameterized.TestCase):
       # Every frame of a window gets a mark of its own.
       for offset in range(-3, 2):
         frames[i + offset] = 1 + (i + 7 * offset) % 251
-    on_device = jnp.asarray(frames)
+    on_device = jax.device_put(frames, may_alias=True)
     gathered = np.asarray(
         jax.jit(offline.gather_windows, static_argnums=(2, 3))(
             on_device, jnp.asarray(index, jnp.int32), 5, 4
