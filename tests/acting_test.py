@@ -6,17 +6,12 @@ import dopamine_shims
 import jax
 import jax.numpy as jnp
 import numpy as np
-import small_online
 from absl.testing import absltest, parameterized
 
 from implicit_underparam import acting, types
 
 TABLE = jnp.array([[0.0, 2.0, 1.0, -5.0], [-1.0, -3.0, -2.0, -0.5]])
 DRAWS = 10_000
-
-
-def setUpModule():
-  small_online.compile_quickly()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -31,7 +31,7 @@ os.environ.setdefault(
     'JAX_COMPILATION_CACHE_DIR',
     os.path.join(os.environ.get('TMPDIR', '/tmp'), 'iup_test_programs'),
 )
-os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.1')
+os.environ.setdefault('JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS', '0.02')
 
 # JAX keeps objects by the million for what it has compiled, and every full
 # collection looks at all of them.
@@ -59,3 +59,22 @@ def no_bindings_of_another_module() -> Iterator[None]:
   with gin.unlock_config():
     yield
   gin.clear_config()
+
+
+def _settings_of_jax() -> dict[str, object]:
+  """Those that say how to compile and compute; none before it is imported."""
+  if (jax := sys.modules.get('jax')) is None:
+    return {}
+  return {
+      name: jax.config.read(name)
+      for name in ('jax_disable_most_optimizations', 'jax_enable_x64')
+  }
+
+
+@pytest.fixture(autouse=True, scope='module')
+def settings_of_jax_are_left_as_they_were() -> Iterator[None]:
+  """One that a module changes for good is another for all that follow it."""
+  before = _settings_of_jax()
+  yield
+  after = _settings_of_jax()
+  assert not before or before == after

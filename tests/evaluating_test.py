@@ -157,14 +157,5 @@ class LoopsTest(parameterized.TestCase):
     )
 
 
-def setUpModule():
-  # Small programs take longer to compile than to run.
-  jax.config.update('jax_disable_most_optimizations', True)
-
-
-def tearDownModule():
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 if __name__ == '__main__':
   absltest.main()

@@ -5,7 +5,6 @@ import pathlib
 
 import document_commands
 import gin
-import jax
 from absl.testing import absltest
 
 from implicit_underparam import configuration, errors, runner
@@ -108,15 +107,6 @@ class MinAtarDocumentTest(absltest.TestCase):
     _, *words = document_commands.of('minatar.md')[0]
     with self.assertRaisesRegex(errors.UserError, "write 'SpaceInvaders'"):
       train(words, pathlib.Path('unused'), "game = 'Space_invaders'")
-
-
-def setUpModule():
-  # Small programs take longer to compile than to run.
-  jax.config.update('jax_disable_most_optimizations', True)
-
-
-def tearDownModule():
-  jax.config.update('jax_disable_most_optimizations', False)
 
 
 if __name__ == '__main__':

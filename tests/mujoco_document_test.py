@@ -12,7 +12,6 @@ import gin
 import gymnasium
 import jax
 import minari
-import small_online
 import transition_sets
 from absl.testing import absltest
 
@@ -36,10 +35,6 @@ _SMALL = (
     'GaussianActorNetwork.hidden_units = (16,)',
     'CriticNetwork.hidden_units = (16,)',
 )
-
-
-def setUpModule():
-  small_online.compile_quickly()
 
 
 class MuJoCoDocumentTest(absltest.TestCase):

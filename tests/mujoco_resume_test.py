@@ -18,7 +18,6 @@ import time
 import gin
 import gymnasium
 import numpy as np
-import small_online
 import small_runs
 from absl.testing import absltest
 
@@ -66,15 +65,6 @@ TransitionData.batch_size = 8
 '''
 
 
-def setUpModule():
-  small_online.compile_quickly()
-
-
-def environment():
-  """That of the other tests' runs; programs are made in less time."""
-  return {**small_runs.environment(), 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'}
-
-
 def num_rows(base_dir):
   path = base_dir / 'metrics.csv'
   return path.read_text().count('\n') - 1 if path.exists() else 0
@@ -102,7 +92,7 @@ class Experiment:
             sys.executable, '-m', 'implicit_underparam.train',
             f'--base_dir={self.killed}', f'--gin_files={self.gin_file}',
         ],
-        env=environment(), stdout=subprocess.DEVNULL,
+        env=small_runs.environment(), stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
     least = random.randint(5, 8)

@@ -28,7 +28,6 @@ import dopamine_shims
 import gin
 import jax
 import numpy as np
-import small_online
 import small_runs
 from absl.testing import absltest, parameterized
 
@@ -82,21 +81,6 @@ _STEPS = 240
 _CAPACITY = 245
 
 
-def setUpModule():
-  small_online.compile_quickly()
-
-
-def environment() -> dict[str, str]:
-  """That of the other tests' runs; programs are made in less time."""
-  return {
-      **small_runs.environment(), 'JAX_DISABLE_MOST_OPTIMIZATIONS': '1'
-  }
-
-
-def run(command: list[str]) -> subprocess.CompletedProcess[str]:
-  return small_runs.run(command, env=environment())
-
-
 def num_rows(base_dir: pathlib.Path) -> int:
   path = base_dir / 'metrics.csv'
   return path.read_text().count('\n') - 1 if path.exists() else 0
@@ -126,7 +110,7 @@ class RunTest(parameterized.TestCase):
     cls.gin_file = cls.folder / 'small.gin'
     cls.gin_file.write_text(cls.CONFIGURATION)
     cls.whole = cls.folder / 'whole'
-    result = run(cls.command(cls.whole))
+    result = small_runs.run(cls.command(cls.whole))
     assert result.returncode == 0, result.stderr
     cls.printed = result.stdout
 
@@ -145,7 +129,7 @@ class RunTest(parameterized.TestCase):
   def kill(self, base_dir, rows):
     """Starts the run, and kills it a moment after some rows are there."""
     process = subprocess.Popen(
-        self.command(base_dir), env=environment(),
+        self.command(base_dir), env=small_runs.environment(),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     while process.poll() is None and num_rows(base_dir) < rows:
@@ -159,7 +143,7 @@ class RunTest(parameterized.TestCase):
     base_dir = self.folder / 'killed'
     for rows in kills:
       self.kill(base_dir, rows)
-    result = run(self.command(base_dir))
+    result = small_runs.run(self.command(base_dir))
     self.assertEqual(result.returncode, 0, result.stderr)
     self.assertEqual(
         (base_dir / 'metrics.csv').read_bytes(),
@@ -249,7 +233,9 @@ class CartPoleTest(RunTest):
 
   def test_the_command_prints_that_line_alone(self):
     base_dir = self.folder / 'bad'
-    result = run(self.command(base_dir, ['OnlineLoop.data_reuse_ratio = 0']))
+    result = small_runs.run(
+        self.command(base_dir, ['OnlineLoop.data_reuse_ratio = 0'])
+    )
     self.assertNotEqual(result.returncode, 0)
     self.assertLen(result.stderr.strip().splitlines(), 1, result.stderr)
     self.assertStartsWith(

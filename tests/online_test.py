@@ -16,11 +16,6 @@ from absl.testing import absltest, parameterized
 from implicit_underparam.agents import dqn
 from implicit_underparam.data import dopamine_replay
 
-
-def setUpModule():
-  small_online.compile_quickly()
-
-
 # Target updates fall between the gradient steps of one agent step.
 _EVERY_SIX = small_online.make_learner(period=6)
 
@@ -349,7 +344,6 @@ class DevicesTest(absltest.TestCase):
         [sys.executable, '-c', _ON_TWO, str(pathlib.Path(__file__).parent),
          str(out)],
         env={**os.environ, 'JAX_PLATFORMS': 'cpu',
-             'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
              'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')
              + ' --xla_force_host_platform_device_count=2'},
         capture_output=True, text=True, check=False, timeout=300,

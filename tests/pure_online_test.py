@@ -249,14 +249,5 @@ class PureOnlineTest(parameterized.TestCase):
       program.log_replay(pathlib.Path('unused'))
 
 
-def setUpModule():
-  # Small programs take longer to compile than to run.
-  jax.config.update('jax_disable_most_optimizations', True)
-
-
-def tearDownModule():
-  jax.config.update('jax_disable_most_optimizations', False)
-
-
 if __name__ == '__main__':
   absltest.main()

@@ -9,7 +9,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import small_online
 from absl.testing import absltest
 
 from implicit_underparam import (
@@ -39,10 +38,6 @@ OPTIMIZER = learner.adam(5e-3, eps=1e-5)
 LEARNER = learner.Learner(
     AGENT, OPTIMIZER, target_update_period=1, target_update_rate=_RATE
 )
-
-
-def setUpModule():
-  small_online.compile_quickly()
 
 
 def make(**options):

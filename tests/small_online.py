@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import unittest
 from collections.abc import Sequence
 from typing import Any
 from unittest import mock
@@ -68,14 +67,6 @@ def make(**options: Any) -> online.OnlineLoop:
       'epsilon_train': 0.05,
       'probe_size': 32,
   } | options)
-
-
-def compile_quickly() -> None:
-  """For all tests of a module, from its `setUpModule`."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  unittest.addModuleCleanup(
-      jax.config.update, 'jax_disable_most_optimizations', False
-  )
 
 
 def compile_loop(

@@ -32,10 +32,6 @@ NEXT = RNG.integers(0, STATES, (STATES, ACTIONS))
 ENDS = RNG.random((STATES, ACTIONS)) < 0.25
 
 
-def setUpModule():
-  small_online.compile_quickly()
-
-
 def sample(i, key, reward=0.0):
   """Eight transitions of a small deterministic world, drawn uniformly."""
   del i

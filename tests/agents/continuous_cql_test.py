@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import plain_sac
-import small_online
 from absl.testing import absltest, parameterized
 from plain_sac import RNG, SIZE, B, make_agent, make_batch
 
@@ -17,10 +16,6 @@ from implicit_underparam.agents import continuous_cql, sac
 
 N = 3
 _MULTIPLIER = 'log_cql_multiplier'
-
-
-def setUpModule():
-  small_online.compile_quickly()
 
 
 def make(base=None, **options):

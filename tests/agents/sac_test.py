@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import plain_sac
-import small_online
 from absl.testing import absltest, parameterized
 from plain_sac import GAMMA, RNG, SIZE, B, K, make_agent, make_batch
 
@@ -21,10 +20,6 @@ _OPTIONS = (
 )
 # With the gradient steps taken before: the last of cloning, the first after.
 _CASES = (*((x, 5) for x in _OPTIONS), (_OPTIONS[-1], 4))
-
-
-def setUpModule():
-  small_online.compile_quickly()
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 import functools
 
+import compiling
 import dopamine_shims
 import jax
 import jax.numpy as jnp
@@ -300,6 +301,7 @@ class AssignTest(parameterized.TestCase):
 
   @parameterized.parameters(0, 2)
   def test_a_donated_tree_is_not_copied(self, num_seeds):
+    compiling.as_a_run_does(self)
     size = 2**17
 
     def step(tree, rng):

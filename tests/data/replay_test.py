@@ -6,17 +6,18 @@ import math
 from typing import Any
 from unittest import mock
 
+import compiling
 import jax
 import jax.numpy as jnp
 import numpy as np
 from absl.testing import absltest, parameterized
 
 from implicit_underparam import (
-    lanes,
-    learner,
-    networks,
-    online,
-    online_functions,
+  lanes,
+  learner,
+  networks,
+  online,
+  online_functions,
 )
 from implicit_underparam.agents import dqn
 from implicit_underparam.data import offline, replay, ring
@@ -65,19 +66,7 @@ def play(num_steps: int) -> replay.Contents:
   return contents
 
 
-class QuicklyCompiled(parameterized.TestCase):
-  """Its programs are run a few times only."""
-
-  @classmethod
-  def setUpClass(cls):
-    super().setUpClass()
-    jax.config.update('jax_disable_most_optimizations', True)
-    cls.addClassCleanup(
-        jax.config.update, 'jax_disable_most_optimizations', False
-    )
-
-
-class PrioritizedTest(QuicklyCompiled):
+class PrioritizedTest(parameterized.TestCase):
 
   def assert_weights(self, drawn: replay.Drawn, known: dict[int, float]):
     """1 / sqrt(p + 1e-10), over their largest; p of Schaul et al."""
@@ -227,6 +216,10 @@ class InPlaceTest(parameterized.TestCase):
   priorities, 1 MB for each flag.
   """
 
+  def setUp(self):
+    super().setUp()
+    compiling.as_a_run_does(self)
+
   def shapes(self, loop: online.OnlineLoop, num_seeds: int) -> Any:
     """Of (train, contents, a key); nothing is allocated."""
 
@@ -334,7 +327,7 @@ class SizeTest(parameterized.TestCase):
     self.assertEqual(frames.frames.nbytes, 3 * 2_000 * 84 * 84)
 
 
-class HostFramesTest(QuicklyCompiled):
+class HostFramesTest(parameterized.TestCase):
 
   def test_batches_are_those_of_the_device(self, num_environments=2):
     kept = replay.Replay(24, BATCH)

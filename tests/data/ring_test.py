@@ -1,7 +1,6 @@
 """Tests of implicit_underparam.data.ring."""
 
 import functools
-import unittest
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -16,14 +15,6 @@ from implicit_underparam.data import horizons, ring
 from implicit_underparam.errors import UserError
 
 GAMMA = 0.9
-
-
-def setUpModule():
-  """Programs are many, and run a few times only."""
-  jax.config.update('jax_disable_most_optimizations', True)
-  unittest.addModuleCleanup(
-      jax.config.update, 'jax_disable_most_optimizations', False
-  )
 
 
 class History(NamedTuple):
