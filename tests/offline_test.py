@@ -5,6 +5,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from unittest import mock
 
 import flax.linen as nn
@@ -91,10 +92,15 @@ class FakeEvaluation:
 
 class OfflineTest(parameterized.TestCase):
 
-  def setUp(self):
-    super().setUp()
-    self.path = pathlib.Path(self.create_tempdir().full_path) / 'set'
-    self.store = prepared_sets.make(self.path, frame_shape=SHAPE)
+  @classmethod
+  def setUpClass(cls):
+    super().setUpClass()
+    holder = tempfile.TemporaryDirectory()
+    cls.addClassCleanup(holder.cleanup)
+    cls.path = pathlib.Path(holder.name) / 'set'
+    cls.store = prepared_sets.make(cls.path, frame_shape=SHAPE)
+    # Equal programs are compiled once; a program keeps nothing of its runs.
+    cls.programs = {}
 
   def loop(self, agent=None, data=None, penalty=None, **kwargs):
     learned = learner.Learner(
@@ -113,8 +119,14 @@ class OfflineTest(parameterized.TestCase):
     }  # fmt: skip
     return offline.OfflineLoop(learned, data, **options)
 
+  def program(self, seeds=(0, 1), axis='auto', **kwargs):
+    key = repr((seeds, axis, sorted(kwargs.items())))
+    if key not in self.programs:
+      self.programs[key] = self.loop(**kwargs).compile(seeds, axis)
+    return self.programs[key]
+
   def run_loop(self, seeds=(0, 1), axis='auto', iterations=2, **kwargs):
-    program = self.loop(**kwargs).compile(seeds, axis)
+    program = self.program(seeds, axis, **kwargs)
     state = program.init()
     outputs = []
     for _ in range(iterations):
@@ -267,7 +279,7 @@ class OfflineTest(parameterized.TestCase):
 
   @parameterized.parameters('vmap', 'map')
   def test_an_output_can_be_read_after_the_next_iteration(self, axis):
-    program = self.loop(data={'batch_size': 8}).compile((0, 1), axis)
+    program = self.program(axis=axis)
     state, output = program.iterate(program.init())
     expected = jax.tree.map(np.array, output)
     program.iterate(state)
@@ -282,7 +294,7 @@ class OfflineTest(parameterized.TestCase):
       self.assert_same(outputs[0].parameters, without[0].parameters, atol=1e-6)
 
   def test_a_seed_that_is_not_finite_stops_with_what_it_had(self):
-    program = self.loop().compile((0, 1), 'auto')
+    program = self.program()
     state = program.init()
     bad = jax.tree.map(jnp.copy, state.train.params)
     kernel = bad['params']['Dense_1']['kernel']
