@@ -9,11 +9,12 @@ import sys
 import tempfile
 import time
 
+import gin
 import numpy as np
 import small_runs
 from absl.testing import absltest
 
-from implicit_underparam import errors, policies
+from implicit_underparam import errors, policies, train
 from implicit_underparam.data import frame_store, prepare
 from implicit_underparam.networks import NatureNetwork
 
@@ -21,12 +22,13 @@ _FIXTURE = pathlib.Path(__file__).parent / 'fixtures' / 'pong_replay_logs'
 _FILES = ('gin_configs/atari/dqn_offline.gin', 'gin_configs/atari/short.gin')
 _BINDINGS = (
     'Runner.seeds = (0, 3)',
-    'Runner.num_iterations = 6',
+    'Runner.num_iterations = 4',
     'Runner.checkpoint_every = 2',
     'OfflineLoop.gradient_steps = 3',
     'OfflineLoop.probe_size = 64',
     'NatureNetwork.num_units = 16',
     'EpisodeEvaluation.num_steps = 8',
+    'EpisodeEvaluation.num_environments = 1',
     'AtariEnvironment.max_frames = 16',
 )
 
@@ -40,21 +42,27 @@ class OfflineRunTest(absltest.TestCase):
     cls.addClassCleanup(holder.cleanup)
     cls.folder = pathlib.Path(holder.name)
     prepare.prepare(_FIXTURE, cls.folder / 'set', prepare.Options(game='Pong'))
+    # For what looks at every state.
+    cls.part = cls.folder / 'part'
+    prepare.prepare(
+        _FIXTURE, cls.part, prepare.Options(game='Pong', fraction=0.1)
+    )
     cls.whole = cls.folder / 'whole'
     result = small_runs.run(cls.command(cls.whole))
     assert result.returncode == 0, result.stderr
     cls.printed = result.stdout
 
   @classmethod
+  def bindings(cls):
+    return *_BINDINGS, f"OfflineData.path = '{cls.folder / 'set'}'"
+
+  @classmethod
   def command(cls, base_dir, bindings=()):
-    given = (
-        *_BINDINGS, f"OfflineData.path = '{cls.folder / 'set'}'", *bindings
-    )  # fmt: skip
     return [
         sys.executable, '-m', 'implicit_underparam.train',
         f'--base_dir={base_dir}',
         *(f'--gin_files={x}' for x in _FILES),
-        *(f'--gin_bindings={x}' for x in given),
+        *(f'--gin_bindings={x}' for x in (*cls.bindings(), *bindings)),
     ]  # fmt: skip
 
   def rows(self, base_dir):
@@ -66,7 +74,7 @@ class OfflineRunTest(absltest.TestCase):
 
   def test_rows_have_everything(self):
     rows = self.rows(self.whole)
-    self.assertLen(rows, 12)
+    self.assertLen(rows, 8)
     for name in (
         'srank', 'srank_lambda', 'sigma_1', 'sigma_100', 'sigma_min',
         'td_error_target', 'td_error_online', 'mean_q_value', 'feature_norm',
@@ -74,9 +82,9 @@ class OfflineRunTest(absltest.TestCase):
     ):  # fmt: skip
       self.assertTrue(all(np.isfinite(float(x[name])) for x in rows), name)
     self.assertEqual(
-        [int(x['gradient_steps']) for x in rows[::2]], [3, 6, 9, 12, 15, 18]
+        [int(x['gradient_steps']) for x in rows[::2]], [3, 6, 9, 12]
     )
-    # Truncated after 4 agent steps, each of 2 environments plays 4 of 8.
+    # Truncated after 4 agent steps, two episodes of 4 in 8.
     self.assertEqual({x['eval_episode_length'] for x in rows}, {'4.0'})
 
   def test_a_killed_run_ends_as_an_undisturbed_one(self):
@@ -113,12 +121,19 @@ class OfflineRunTest(absltest.TestCase):
         ('NatureNetwork.num_actions = 4', 'has 4 actions'),
         ("NatureNetwork.padding = 'same'", "padding is 'same'"),
     ):
-      base_dir = self.folder / f'bad_{abs(hash(binding))}'
-      result = small_runs.run(self.command(base_dir, [binding]))
-      self.assertNotEqual(result.returncode, 0, binding)
-      self.assertStartsWith(result.stderr, 'error: ')
-      self.assertEqual(result.stderr.count('\n'), 1, result.stderr)
-      self.assertIn(message, result.stderr)
+      gin.clear_config()
+      with self.assertRaises(errors.UserError) as caught:
+        train.run(
+            str(self.folder / 'bad'), _FILES, [*self.bindings(), binding]
+        )
+      self.assertNotIn('\n', str(caught.exception))
+      self.assertIn(message, str(caught.exception))
+
+  def test_the_command_prints_that_line_alone(self):
+    result = small_runs.run(self.command(self.folder / 'bad', ["game = 'P'"]))
+    self.assertEqual(result.returncode, 1)
+    self.assertStartsWith(result.stderr, "error: game 'P' is not known")
+    self.assertEqual(result.stderr.count('\n'), 1, result.stderr)
 
   def test_parameters_of_a_seed_are_those_of_its_checkpoint(self):
     params = policies.load_params(self.whole, None, 3)
@@ -129,26 +144,26 @@ class OfflineRunTest(absltest.TestCase):
         np.array_equal(kernel, other['params']['Dense_1']['kernel'])
     )
     # The run's features on any states are those that its network gives here.
-    earlier = policies.load_params(self.whole, 4, 3)
+    earlier = policies.load_params(self.whole, 2, 3)
     self.assertFalse(
         np.array_equal(kernel, earlier['params']['Dense_1']['kernel'])
     )
 
   def test_the_policy_is_greedy_in_every_state(self):
-    store = frame_store.FrameStore.open(self.folder / 'set')
+    store = frame_store.FrameStore.open(self.part)
     network = NatureNetwork(num_actions=6, padding='VALID', num_units=16)
     policy = policies.NetworkPolicy(str(self.whole), network, seed=3)
     actions = policy.actions(store)
     self.assertLen(actions, len(store.actions))
     params = policies.load_params(self.whole, None, 3)
-    for row in (3, 500, 4321, len(actions) - 1):
+    for row in (3, 128, 300, len(actions) - 1):
       state = np.stack(store.frames[row - 3 : row + 1], axis=-1)[None]
       q_values = network.apply(params, state).q_values
       self.assertEqual(actions[row], int(np.argmax(q_values)))
 
   def test_what_is_not_there_is_named(self):
     network = NatureNetwork(num_actions=6, padding='SAME', num_units=16)
-    store = frame_store.FrameStore.open(self.folder / 'set')
+    store = frame_store.FrameStore.open(self.part)
     with self.assertRaisesRegex(errors.UserError, 'NetworkPolicy.network does'):
       policies.NetworkPolicy(str(self.whole), network).actions(store)
     with self.assertRaisesRegex(errors.UserError, 'no seed 1, only'):
@@ -162,6 +177,8 @@ class OfflineRunTest(absltest.TestCase):
     base_dir = self.folder / 'fqe'
     command = self.command(base_dir, [
         'Runner.num_iterations = 1',
+        f"OfflineData.path = '{self.part}'",
+        'OfflineData.fraction = 0.1',
         'OfflineData.policy = @NetworkPolicy()',
         f"NetworkPolicy.base_dir = '{self.whole}'",
         'NetworkPolicy.network = @evaluated/NatureNetwork()',
