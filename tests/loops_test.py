@@ -1,5 +1,7 @@
 """Tests of implicit_underparam.loops."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,16 @@ from implicit_underparam.envs import gridworld, tabular
 ENV = gridworld.grid16smoothobs()
 
 
+@functools.cache
+def default_loop():
+  return make_loop()
+
+
+@functools.cache
+def compiled(loop):
+  return jax.jit(loop.iterate)
+
+
 def make_loop(learning_rate=1e-3, source=None, **kwargs):
   agent = fqi.FQIAgent(networks.MLPNetwork(num_actions=5, hidden_units=(8, 8)))
   source = source or data.TabularReplay(ENV, capacity=300)
@@ -24,7 +36,7 @@ def make_loop(learning_rate=1e-3, source=None, **kwargs):
 
 def iterate(loop, num_iterations, state=None):
   state = loop.init(jax.random.key(0)) if state is None else state
-  step = jax.jit(loop.iterate)
+  step = compiled(loop)
   output = None
   for _ in range(num_iterations):
     state, output = step(state, loop.hyperparameters())
@@ -34,7 +46,7 @@ def iterate(loop, num_iterations, state=None):
 class FittedIterationTest(parameterized.TestCase):
 
   def test_labels_come_from_the_network_before_the_iteration(self):
-    loop = make_loop()
+    loop = default_loop()
     state, _ = iterate(loop, 2)
     before = loop.agent.apply(state.train.params, jnp.asarray(ENV.observations))
     after, output = iterate(loop, 1, state)
@@ -94,7 +106,7 @@ class FittedIterationTest(parameterized.TestCase):
     self.assertEqual(count(kept), 6)
 
   def test_the_minibatch_probe_has_the_spectrum_of_the_whole_sample(self):
-    loop = make_loop()
+    loop = default_loop()
     state, output = iterate(loop, 1)
     rng = jax.random.fold_in(state.rng, state.iterations)
     counts = np.asarray(loop.data.probe_counts(state.data, rng)).astype(int)

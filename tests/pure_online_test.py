@@ -1,5 +1,6 @@
 """Tests of online training in an environment that is a pure function."""
 
+import functools
 import pathlib
 from unittest import mock
 
@@ -40,16 +41,23 @@ def make_loop(target_update_period=7, **options) -> online.OnlineLoop:
   return online.OnlineLoop(**(defaults | options))
 
 
+@functools.cache
+def compiled(loop: online.OnlineLoop):
+  return (
+      jax.jit(loop.add),
+      jax.jit(loop.update, static_argnums=5),
+      jax.jit(loop.agent.apply),
+      jax.jit(loop.environment.step),
+  )
+
+
 def plain(loop: online.OnlineLoop, seed: int, iterations: int):
   """The same, a step at a time from Python; what it returns is compared."""
   environment = loop.environment
   state = loop.init(jax.random.key(seed))
   contents = loop.empty_replay(True)
   learning = online.Learning(state.train, loop.totals(state.train))
-  add = jax.jit(loop.add)
-  update = jax.jit(loop.update, static_argnums=5)
-  apply = jax.jit(loop.agent.apply)
-  step = jax.jit(environment.step)
+  add, update, apply, step = compiled(loop)
   count = loop.num_environments
   keys = jax.random.split(jax.random.fold_in(state.rng, 4), count)
   worlds, frames = zip(*[environment.reset(x) for x in keys], strict=True)
