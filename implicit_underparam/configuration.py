@@ -169,7 +169,7 @@ def readable_errors(where: str = '') -> Iterator[None]:
       tokenize.TokenError,
   ) as error:
     prefix = f'{where}: ' if where else ''
-    text = _location(error) + _first_line(error)
+    text = _location(error) + (_unreadable(error) or _first_line(error))
     raise errors.UserError(prefix + text + _hint(text)) from error
 
 
@@ -186,6 +186,24 @@ def _first_line(error: BaseException) -> str:
   line = str(error).strip().split('\n')[0].rstrip(': ')
   # gin lists every folder of the search path, some of them twice.
   return line.split('. Searched config paths')[0]
+
+
+def _unreadable(error: BaseException) -> str:
+  """Two of gin's messages in other words; empty for what is said well."""
+  if isinstance(error, tokenize.TokenError):
+    return 'a bracket or a quote is not closed'
+  token = re.match(
+      r"malformed node.*\n *Failed to parse token '(.*)'", str(error)
+  )
+  if token is None:
+    return ''
+  place = ''
+  if isinstance(error, SyntaxError) and error.filename:
+    place = f' ({pathlib.Path(error.filename).name}, line {error.lineno})'
+  return (
+      f'{token[1]} is not a value{place}: a string stands in quotes, '
+      f'{token[1]!r}, and a reference begins with @ or %'
+  )
 
 
 def _location(error: BaseException) -> str:

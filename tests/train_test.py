@@ -175,7 +175,8 @@ class WrongCommandTest(parameterized.TestCase):
       ('FittedIteration.gradient_steps = 0', 'gradient_steps is 0', ''),
       ('temprature = 0.2', "nothing uses 'temprature'", "'temperature'"),
       ('import no_such_module', 'no_such_module', ''),
-      ('Runner.seeds = (0, 1', 'Runner.seeds = (0, 1', ''),
+      ('Runner.seeds = (0, 1', 'Runner.seeds = (0, 1', 'not closed'),
+      ('Runner.seeds = (0, foo)', ': foo is not a value: ', "'foo'"),
       ("include 'no_such.gin'", 'no_such.gin', ''),
       ('FQIAgent.target_rule = @monte_carlo_targets', 'monte_carlo_horizon'),
       ('FQIAgent.target_rule = None', 'FQIAgent.target_rule', ''),
@@ -195,6 +196,16 @@ class WrongCommandTest(parameterized.TestCase):
     for word in words:
       self.assertIn(word, str(caught.exception))
     self.assertFalse((base_dir / 'metrics.csv').exists())
+
+  def test_a_name_without_quotes_in_an_included_file_is_placed(self):
+    inner = self.create_tempfile('inner.gin', '\nRunner.seeds = (0,\n foo)\n')
+    outer = self.create_tempfile(
+        'outer.gin', f"include '{inner.full_path}'\n"
+    )
+    with self.assertRaisesRegex(
+        errors.UserError, r'outer.gin: foo is not a value \(inner.gin, line 3\)'
+    ):
+      train.run('unused', [outer.full_path], [])
 
   def test_the_command_prints_that_line_alone(self):
     base_dir = pathlib.Path(self.create_tempdir().full_path) / 'run'
