@@ -29,18 +29,18 @@ def errors_of(
   # Imported late: gin's configurables need JAX.
   import gin
 
-  from implicit_underparam import configuration, errors, run_config, runner
+  from implicit_underparam import errors, run_config, runner
 
   found = []
   for entry in plan:
     gin.clear_config(clear_constants=True)
     try:
-      configuration.parse(entry['gin_files'], entry['gin_bindings'])
-      if base_dir := entry.get('base_dir', ''):
+      # As `train` does; this refuses values, and makes no file.
+      runner.build(
+          entry['name'], entry['gin_files'], entry['gin_bindings']
+      )
+      if base_dir := entry.get('base_dir'):
         run_config.check_bindings(base_dir, gin.config_str())
-      # Builds what is bound, which refuses values; reads and makes no file.
-      with configuration.readable_errors():
-        runner.Runner(base_dir or entry['name'])
     except errors.UserError as error:
       found.append({'name': entry['name'], 'error': str(error)})
   return found

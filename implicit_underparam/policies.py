@@ -16,7 +16,6 @@ import tqdm
 from implicit_underparam import (
     acting,
     checkpoints,
-    configuration,
     run_folder,
     types,
 )
@@ -46,9 +45,7 @@ def configured_run(base_dir: pathlib.Path) -> Any:
     raise UserError(
         f'--base_dir={base_dir}: there is no run here (no config.gin)'
     )
-  configuration.parse([str(config.resolve())], [])
-  with configuration.readable_errors(str(config)):
-    return runner.Runner(str(base_dir))
+  return runner.build(str(base_dir), [str(config.resolve())], [], str(config))
 
 
 def load_params(

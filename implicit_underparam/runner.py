@@ -10,7 +10,14 @@ import gin
 import jax
 import tqdm
 
-from implicit_underparam import checkpoints, errors, run_folder, types, writers
+from implicit_underparam import (
+    checkpoints,
+    configuration,
+    errors,
+    run_folder,
+    types,
+    writers,
+)
 from implicit_underparam import rows as rows_lib
 from implicit_underparam import seeds as seeds_lib
 
@@ -175,6 +182,28 @@ class Runner:
         desc=self.base_dir.name,
         disable=not sys.stderr.isatty(),
     )
+
+
+def build(
+    base_dir: str,
+    gin_files: Sequence[str],
+    gin_bindings: Sequence[str],
+    where: str = '',
+) -> Runner:
+  """What a configuration makes; nothing is run, and no file made.
+
+  Args:
+    base_dir: the run's folder.
+    gin_files: paths, see `configuration.parse`.
+    gin_bindings: bindings, applied after the files.
+    where: what an error names, of a value that is refused.
+
+  Raises:
+    UserError: the configuration cannot be parsed, or a value is refused.
+  """
+  configuration.parse(gin_files, gin_bindings)
+  with configuration.readable_errors(where):
+    return Runner(base_dir)
 
 
 def _log_replay(program: types.Program, path: pathlib.Path) -> None:

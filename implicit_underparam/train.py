@@ -1,4 +1,4 @@
-"""Flags -> gin -> Runner; the only place that reads configuration files.
+"""Flags -> gin -> Runner, and what a user sees of it.
 
   python -m implicit_underparam.train --base_dir=DIR \\
       --gin_files=gin_configs/gridworld/offline_fqi.gin \\
@@ -13,7 +13,7 @@ from typing import Any
 
 from absl import app, flags, logging
 
-from implicit_underparam import configuration, errors
+from implicit_underparam import errors
 
 FLAGS = flags.FLAGS
 
@@ -49,9 +49,7 @@ def run(
   # Imported late: --help and a misspelled flag need none of it.
   from implicit_underparam import runner
 
-  configuration.parse(gin_files, gin_bindings)
-  with configuration.readable_errors():
-    configured = runner.Runner(base_dir)
+  configured = runner.build(base_dir, gin_files, gin_bindings)
   try:
     result = configured.run()
   except errors.UserError as error:

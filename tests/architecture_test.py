@@ -87,15 +87,14 @@ ALLOWED = {
         'pure_online_program', 'target_features',
     },
     'policies': {
-        'types', 'acting', 'checkpoints', 'configuration', 'run_folder', 'data',
-        'runner',
+        'types', 'acting', 'checkpoints', 'run_folder', 'data', 'runner',
     },
     'metric_sets': {'types'},
     'theory': {'types', 'metrics', 'networks', 'envs', 'theory'},
     'rows': {'types', 'evaluation', 'writers'},
     'figures': {'figures'},
     'configuration': set(),
-    'check': {'configuration', 'run_config', 'runner'},
+    'check': {'run_config', 'runner'},
 }
 _OUTERMOST = {'__init__', 'train', 'runner', 'diagnose'}
 # Commands that stand beside what they are about, and what they need besides.

@@ -44,9 +44,9 @@ _FILES = sorted(str(x.relative_to(_FOLDER)) for x in _FOLDER.rglob('*.gin'))
 
 def build(*files: str, bindings: tuple[str, ...] = ()) -> runner.Runner:
   gin.clear_config()
-  configuration.parse([f'gin_configs/{x}' for x in files], bindings)
-  with configuration.readable_errors():
-    return runner.Runner('/nowhere')
+  return runner.build(
+      '/nowhere', [f'gin_configs/{x}' for x in files], bindings
+  )
 
 
 class EveryFileTest(parameterized.TestCase):
