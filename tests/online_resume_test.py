@@ -155,12 +155,10 @@ class RunTest(parameterized.TestCase):
     return base_dir
 
   def check_refused(self, bindings, message, base_dir=None):
-    gin.clear_config()
     base_dir = base_dir or self.create_tempdir().full_path + '/run'
-    with self.assertRaises(errors.UserError) as caught:
-      train.run(str(base_dir), [str(self.gin_file)], bindings)
-    self.assertNotIn('\n', str(caught.exception))
-    self.assertIn(message, str(caught.exception))
+    small_runs.check_refused(
+        self, base_dir, [str(self.gin_file)], bindings, message
+    )
 
 
 class CartPoleTest(RunTest):

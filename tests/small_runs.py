@@ -6,6 +6,11 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+import gin
+from absl.testing import absltest
+
+from implicit_underparam import errors, train
+
 BINDINGS = (
     'Runner.seeds = (0, 1)',
     'Runner.num_iterations = 24',
@@ -45,3 +50,19 @@ def run(
       arguments, capture_output=True, text=True, timeout=300, check=False,
       **kwargs,
   )  # fmt: skip
+
+
+def check_refused(
+    test: absltest.TestCase,
+    base_dir: pathlib.Path | str,
+    gin_files: Sequence[str],
+    bindings: Sequence[str],
+    *words: str,
+) -> None:
+  """What the command refuses, in this process: in one line, with the words."""
+  gin.clear_config()
+  with test.assertRaises(errors.UserError) as caught:
+    train.run(str(base_dir), gin_files, bindings)
+  test.assertNotIn('\n', str(caught.exception))
+  for word in words:
+    test.assertIn(word, str(caught.exception))

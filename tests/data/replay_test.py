@@ -13,11 +13,11 @@ import numpy as np
 from absl.testing import absltest, parameterized
 
 from implicit_underparam import (
-  lanes,
-  learner,
-  networks,
-  online,
-  online_functions,
+    lanes,
+    learner,
+    networks,
+    online,
+    online_functions,
 )
 from implicit_underparam.agents import dqn
 from implicit_underparam.data import offline, replay, ring
